@@ -1,0 +1,274 @@
+/* lull: run a language model on this machine and keep what it has read.
+ *
+ * A model is opened once and shared; a session is one growing sequence of tokens with its keys and
+ * values. The logits after a sequence are the same bits however it was evaluated: at once, in
+ * pieces, alone, in a batch, on any number of threads, at any CPU level (docs/numerics.md).
+ *
+ *     lull_model *model;
+ *     lull_session *session;
+ *     lull_error err;
+ *     if (lull_model_open("model.gguf", NULL, &model, &err)) return report(&err);
+ *     if (lull_session_new(model, NULL, &session, &err)) return report(&err);
+ *     lull_generate_options opt = lull_generate_options_default();
+ *     if (lull_prompt(session, "Once upon a time", &err)) return report(&err);
+ *     if (lull_generate(session, &opt, NULL, &err)) return report(&err);  // text: opt.on_text
+ *     lull_session_free(session);
+ *     lull_model_close(model);
+ *
+ * Threads: a model may be used from any thread; calls that compute on one model take turns inside.
+ * One call at a time per session, except lull_session_cancel. No global state: several models live
+ * side by side in a process. Ownership words: borrowed (during the call, the default), kept, owned
+ * (by the caller), view (see its end). */
+#ifndef LULL_LULL_H
+#define LULL_LULL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lull/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lull_model lull_model;
+typedef struct lull_session lull_session;
+
+/* ---- model --------------------------------------------------------------------------------- */
+
+/* Called with the work done so far and in all, in bytes; return false to cancel. */
+typedef bool (*lull_progress_fn)(void *user, uint64_t done, uint64_t total);
+
+typedef struct lull_model_options {
+    int n_threads; /* 0: $LULL_THREADS, else the cores this process may use */
+    const char *cpu_level; /* NULL: $LULL_CPU, else the best; "ref" "avx2" "avx512" "avx512vnni" */
+    const char *cache_dir; /* for repacked weights; NULL: $LULL_CACHE, else the XDG cache; "": none */
+    bool vocab_only;       /* tokenize only: sessions cannot be made */
+    lull_progress_fn
+        on_progress; /* may be NULL; called during the first load, when weights are repacked */
+    void *user;
+} lull_model_options;
+
+/* Open a GGUF file. options may be NULL. *model is owned: lull_model_close.
+ *   LULL_ENOTFOUND LULL_EIO LULL_ECORRUPT  about the file; msg names path, offset and field
+ *   LULL_EUNSUPPORTED                      architecture, tensor type, tokenizer or CPU level that
+ * lull does not run LULL_EINVAL LULL_ENOMEM LULL_ECANCELLED A cache that cannot be written is not
+ * an error. On failure *model is NULL. */
+LULL_API LULL_NODISCARD lull_status lull_model_open(const char *path,
+                                                    const lull_model_options *options,
+                                                    lull_model **model, lull_error *err);
+/* Accepts NULL. All sessions of the model must be freed first. */
+LULL_API void lull_model_close(lull_model *model);
+
+typedef struct lull_model_info {
+    const char *architecture, *name, *cpu_level, *numerics; /* views until close; name may be "" */
+    int n_layer, n_head, n_kv, d_head, d_model, n_vocab, n_ctx_train;
+    int n_window; /* sliding window in tokens; 0 when every layer is global */
+    int n_threads;
+    uint64_t n_params;
+    uint64_t file_bytes;
+    uint64_t weight_bytes;   /* repacked weights, mapped or resident */
+    uint64_t decode_bytes;   /* weights read for one token */
+    uint64_t kv_token_bytes; /* keys and values of one position */
+    bool weights_are_mapped; /* from the cache; false: in anonymous memory */
+    double load_ms;
+    const char *chat_template; /* view; NULL when the file has none */
+} lull_model_info;
+
+LULL_API lull_model_info lull_model_get_info(const lull_model *model);
+
+/* ---- text and tokens
+ * --------------------------------------------------------------------------------------------- */
+
+enum {
+    LULL_TOKENIZE_SPECIAL =
+        1, /* parse control tokens such as <|im_start|>; without it they are plain text */
+    LULL_TOKENIZE_BOS = 2 /* put the file's beginning-of-sequence token in front */
+};
+
+/* text [n_bytes] -> ids in tokens [cap]; *n_tokens is the full count, also when it exceeds cap
+ * (then the first cap are written; call again with room). tokens may be NULL when cap is 0. Invalid
+ * UTF-8 is tokenised byte by byte. LULL_EINVAL (BOS asked for and the file has none), LULL_ENOMEM
+ */
+LULL_API LULL_NODISCARD lull_status lull_tokenize(const lull_model *model, const char *text,
+                                                  size_t n_bytes, int flags, int32_t *tokens,
+                                                  size_t cap, size_t *n_tokens, lull_error *err);
+
+/* The bytes of one token, as they stand in running text; a view until close. Control tokens give
+ * their name when with_special, else nothing. *n_bytes is 0 for ids out of range. Not
+ * NUL-terminated. */
+LULL_API const char *lull_token_text(const lull_model *model, int32_t token, bool with_special,
+                                     size_t *n_bytes);
+
+/* tokens [n] -> text in buf [cap], NUL-terminated when there is room; *n_bytes is the full length
+ * without the NUL. */
+LULL_API LULL_NODISCARD lull_status lull_detokenize(const lull_model *model, const int32_t *tokens,
+                                                    size_t n, bool with_special, char *buf,
+                                                    size_t cap, size_t *n_bytes, lull_error *err);
+
+LULL_API int32_t lull_token_bos(const lull_model *model); /* -1: none */
+LULL_API bool lull_token_is_eog(const lull_model *model,
+                                int32_t token); /* end of sequence or of turn */
+LULL_API bool
+lull_model_adds_bos(const lull_model *model); /* the file asks for BOS in front of a prompt */
+
+typedef struct lull_message {
+    const char *role;    /* "system", "user", "assistant", "tool" */
+    const char *content; /* NUL-terminated UTF-8 */
+} lull_message;
+
+/* Render messages [n] with the file's chat template. *text is owned: lull_free.
+ *   LULL_ENOTFOUND     the file has no template
+ *   LULL_EINVAL        the template raised an error about the messages; msg is its text
+ *   LULL_EUNSUPPORTED  the template uses something that lull does not know; msg names line and
+ * column */
+LULL_API LULL_NODISCARD lull_status lull_chat_render(const lull_model *model,
+                                                     const lull_message *messages, size_t n,
+                                                     bool add_generation_prompt, char **text,
+                                                     lull_error *err);
+LULL_API void lull_free(void *p); /* what lull gave away as owned memory; accepts NULL */
+
+/* ---- session ------------------------------------------------------------------------------- */
+
+typedef struct lull_session_options {
+    size_t n_ctx; /* positions; 0: the model's training context */
+} lull_session_options;
+
+/* *session is owned: lull_session_free; model is kept. options may be NULL.
+ *   LULL_EINVAL (vocab_only), LULL_ENOMEM */
+LULL_API LULL_NODISCARD lull_status lull_session_new(lull_model *model,
+                                                     const lull_session_options *options,
+                                                     lull_session **session, lull_error *err);
+LULL_API void lull_session_free(lull_session *session);
+
+LULL_API size_t lull_session_n_tokens(const lull_session *s);
+LULL_API size_t lull_session_room(const lull_session *s); /* free positions */
+LULL_API const int32_t *
+lull_session_tokens(const lull_session *s); /* view until the next call on s */
+LULL_API uint64_t lull_session_kv_bytes(const lull_session *s);
+
+/* Evaluate tokens [n] at the end of the session. *logits: view [n_vocab] f32 after the last one,
+ * natural-log scale, not normalised, until the next call on s; logits may be NULL, which saves the
+ * last matmul. On failure the session is as it was: LULL_EINVAL     n is 0 or an id is out of range
+ * (named with its index) LULL_EFULL      fewer than n positions are free LULL_ECANCELLED
+ * lull_session_cancel() was called LULL_ENUMERIC   a logit is not finite Cost: reads every weight
+ * once per 512 tokens. Allocates nothing. */
+LULL_API LULL_NODISCARD lull_status lull_session_eval(lull_session *s, const int32_t *tokens,
+                                                      size_t n, const float **logits,
+                                                      lull_error *err);
+
+/* Receives the logits [n_vocab] after tokens[index]; a view during the call. Return false to
+ * cancel. */
+typedef bool (*lull_row_fn)(void *user, size_t index, const float *logits);
+
+/* As lull_session_eval, with the logits after every token, in order. May keep the tokens before the
+ * one at which it failed or was cancelled: see lull_session_n_tokens. */
+LULL_API LULL_NODISCARD lull_status lull_session_eval_each(lull_session *s, const int32_t *tokens,
+                                                           size_t n, lull_row_fn on_row, void *user,
+                                                           lull_error *err);
+
+/* One step of several sessions of one model at once: the weights are read once for all. */
+typedef struct lull_batch_item {
+    lull_session *session; /* each at most once a batch */
+    const int32_t *tokens; /* [n] borrowed */
+    size_t n;
+    const float *logits; /* out: as in lull_session_eval */
+} lull_batch_item;
+
+/* Either all items are evaluated or none; failures as lull_session_eval, msg names the item. */
+LULL_API LULL_NODISCARD lull_status lull_batch_eval(lull_batch_item *items, size_t n_items,
+                                                    lull_error *err);
+
+/* Forget all but the first n tokens; n may exceed the count (no effect). */
+LULL_API void lull_session_truncate(lull_session *s, size_t n);
+
+/* Ask a running call on s, from any thread or a signal handler, to stop soon with LULL_ECANCELLED.
+ * With none running, the next lull_session_eval or lull_generate stops at once. */
+LULL_API void lull_session_cancel(lull_session *s);
+
+/* Tokenize a text (control tokens parsed; BOS where the file asks and the session is empty) and
+ * evaluate it. Failures of lull_tokenize and lull_session_eval; an empty text at an empty session
+ * without BOS is LULL_EINVAL. */
+LULL_API LULL_NODISCARD lull_status lull_prompt(lull_session *s, const char *text, lull_error *err);
+
+/* ---- generation ---------------------------------------------------------------------------- */
+
+typedef struct lull_logit_bias {
+    int32_t token;
+    float bias; /* added to the logit; -INFINITY bans the token */
+} lull_logit_bias;
+
+/* The order of steps: bias, penalties, then greedy when temperature is 0; otherwise top-k,
+ * typical-p, top-p, min-p, temperature, draw. Candidates are ordered by logit, then by id, so that
+ * every step is deterministic. */
+typedef struct lull_sampling {
+    float temperature;           /* 0: greedy, the lowest id among equal logits */
+    int top_k;                   /* 0: off */
+    float top_p;                 /* 1: off */
+    float min_p;                 /* 0: off */
+    float typical_p;             /* 1: off */
+    float repeat_penalty;        /* 1: off */
+    float frequency_penalty;     /* 0: off */
+    float presence_penalty;      /* 0: off */
+    int penalty_window;          /* tokens looked back on; 0: off, -1: all */
+    uint64_t seed;               /* the draw for position p is a function of (seed, p) alone */
+    const lull_logit_bias *bias; /* kept [n_bias] */
+    size_t n_bias;
+} lull_sampling;
+
+LULL_API lull_sampling lull_sampling_default(void); /* greedy, everything off */
+
+typedef enum lull_finish {
+    LULL_FINISH_LENGTH,   /* max_tokens were generated */
+    LULL_FINISH_STOP,     /* a stop string or token, or the model's own end of turn */
+    LULL_FINISH_CONTEXT,  /* the context is full */
+    LULL_FINISH_CANCELLED /* lull_session_cancel(), or on_text returned false */
+} lull_finish;
+
+LULL_API const char *lull_finish_name(lull_finish f); /* "length" "stop" "context" "cancelled" */
+
+/* Text as it becomes final: whole UTF-8 characters, never part of a stop string. n_bytes may be 0.
+ * `token` is the token just accepted, -1 when held-back text is flushed at the end. Return false to
+ * stop. */
+typedef bool (*lull_text_fn)(void *user, const char *text, size_t n_bytes, int32_t token);
+
+typedef struct lull_generate_options {
+    lull_sampling sampling;
+    size_t max_tokens;       /* SIZE_MAX: until the context is full */
+    const char *const *stop; /* kept [n_stop] strings; the text ends before the first match */
+    size_t n_stop;
+    const int32_t *stop_tokens; /* kept [n_stop_tokens], beside the model's own */
+    size_t n_stop_tokens;
+    bool ignore_eog;      /* go on past the model's own end tokens */
+    lull_text_fn on_text; /* may be NULL */
+    void *user;
+} lull_generate_options;
+
+LULL_API lull_generate_options
+lull_generate_options_default(void); /* greedy, until the model ends */
+
+typedef struct lull_generate_result {
+    lull_finish finish;
+    size_t n_tokens; /* generated, an end token included */
+    double first_ms, total_ms;
+} lull_generate_result;
+
+/* Go on from the session's last token (its logits are computed again when the last call left none).
+ * Each generated token is appended to the session; the last one too, evaluated or not, so that a
+ * later eval continues after it. result may be NULL. LULL_EINVAL when the session is empty or a
+ * sampling value is out of range (named); otherwise the failures of lull_session_eval. Cancelling
+ * is a finish, not a failure. */
+LULL_API LULL_NODISCARD lull_status lull_generate(lull_session *s,
+                                                  const lull_generate_options *options,
+                                                  lull_generate_result *result, lull_error *err);
+
+/* ---- machine ------------------------------------------------------------------------------- */
+
+/* "0.1.0" */
+LULL_API const char *lull_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

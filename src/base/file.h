@@ -1,0 +1,42 @@
+/* Files: read-only maps, atomic replacement, and the folders that lull keeps things in.
+ * All functions are safe to call from any thread. */
+#ifndef LULL_BASE_FILE_H
+#define LULL_BASE_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+/* A whole file mapped read-only. data is a view that ends with lull_file_unmap; NULL when the file
+ * is empty. inode, size and mtime identify the content well enough to cache a digest by. */
+typedef struct lull_file_map {
+    const uint8_t *data;
+    size_t n_bytes;
+    uint64_t device, inode;
+    int64_t mtime_ns;
+} lull_file_map;
+
+/* Map a regular file.
+ *   LULL_ENOTFOUND  no such file
+ *   LULL_EIO        a directory or device, not readable, or the map failed; msg says which
+ * On failure *map is zeroed. */
+LULL_NODISCARD lull_status lull_file_map_open(const char *path, lull_file_map *map,
+                                              lull_error *err);
+void lull_file_map_close(lull_file_map *map); /* accepts a zeroed map */
+
+/* Read a whole file, or standard input when path is "-", into *text (owned: free()),
+ * NUL-terminated. LULL_ENOTFOUND, LULL_EIO as above; LULL_EINVAL when it is larger than max_bytes.
+ */
+LULL_NODISCARD lull_status lull_file_read(const char *path, size_t max_bytes, char **text,
+                                          size_t *n_bytes, lull_error *err);
+
+/* Create path and its parents, mode 0700 for those that are new. */
+LULL_NODISCARD lull_status lull_dir_create(const char *path, lull_error *err);
+
+/* The cache folder: $LULL_CACHE, else $XDG_CACHE_HOME/lull, else $HOME/.cache/lull.
+ * Writes at most cap bytes; LULL_ENOTFOUND when no variable is set, LULL_EINVAL when cap is short.
+ */
+LULL_NODISCARD lull_status lull_cache_dir(char *buf, size_t cap, lull_error *err);
+
+#endif
