@@ -71,6 +71,7 @@ typedef struct lull_model_info {
     uint64_t weight_bytes;   /* repacked weights, mapped or resident */
     uint64_t decode_bytes;   /* weights read for one token */
     uint64_t kv_token_bytes; /* keys and values of one position */
+    uint64_t work_bytes;     /* buffers of a step, shared by the sessions of the model */
     bool weights_are_mapped; /* from the cache; false: in anonymous memory */
     double load_ms;
     const char *chat_template; /* view; NULL when the file has none */
