@@ -100,6 +100,33 @@ lull_status lull_file_read(const char *path, size_t max_bytes, char **text, size
     return st;
 }
 
+lull_status lull_file_write_all(int fd, const char *path, const void *data, size_t n_bytes, lull_error *err)
+{
+    const char *p = data;
+    while (n_bytes > 0) {
+        ssize_t n = write(fd, p, n_bytes < (1u << 30) ? n_bytes : (1u << 30));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return fail_errno(err, path, errno);
+        p += n;
+        n_bytes -= (size_t)n;
+    }
+    return LULL_OK;
+}
+
+lull_status lull_file_replace(const char *path, const void *data, size_t n_bytes, lull_error *err)
+{
+    char temp[4096];
+    int n = snprintf(temp, sizeof temp, "%s.%ld.tmp", path, (long)getpid());
+    if (n < 0 || (size_t)n >= sizeof temp) return lull_fail(err, LULL_EINVAL, "file name too long");
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) return fail_errno(err, temp, errno);
+    lull_status st = lull_file_write_all(fd, path, data, n_bytes, err);
+    if (close(fd) < 0 && st == LULL_OK) st = fail_errno(err, path, errno);
+    if (st == LULL_OK && rename(temp, path) < 0) st = fail_errno(err, path, errno);
+    if (st != LULL_OK) unlink(temp);
+    return st;
+}
+
 lull_status lull_dir_create(const char *path, lull_error *err)
 {
     char part[4096];

@@ -1,0 +1,580 @@
+/* The CPU as a device: a team of threads runs the list of steps together and meets after each.
+ *
+ * A step is cut into pieces that members claim from a counter; which member computes a piece cannot be seen in the result, since
+ * pieces are cut where the numerics class has no order (rows, tiles of a matrix, heads, spans of attention).
+ * All work memory is planned once; nothing is allocated while steps run. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "device.h"
+#include "team.h"
+
+enum {
+    PAGE = LULL_PAGE_POSITIONS,
+    SPAN_PAGES = 16,                   /* of the numerics class: spans are summed apart, then joined */
+    SPAN_POSITIONS = SPAN_PAGES * PAGE,
+    MAX_GROUP = 48,                    /* queries that go through the pages together in a prefill */
+    PHASES = 2,                        /* claim counters a step */
+    MAX_STEPS = 8 * LULL_MAX_LAYERS,
+    PIECES_PER_MEMBER = 8
+};
+
+/* A member's own work memory. */
+typedef struct member_work {
+    float *row;                /* [max_d_in] a row after the prologue */
+    uint8_t *panel[2];         /* quantised and float panel of one token */
+    float *page;               /* [128 max_d_head] a page widened */
+    float *q, *o, *o_all;      /* [MAX_GROUP][max_d_head] */
+    float m[MAX_GROUP], l[MAX_GROUP], m_all[MAX_GROUP], l_all[MAX_GROUP];
+    int16_t lo[MAX_GROUP], hi[MAX_GROUP];
+} member_work;
+
+/* Rows that go through attention together: of one sequence, at most MAX_GROUP / (n_head / n_kv). */
+typedef struct row_block {
+    int first, n;
+} row_block;
+
+struct lull_device {
+    lull_team *team;
+    const lull_kernels *kernels;
+    lull_device_plan plan;
+    uint8_t *memory; /* owned: everything below but claims */
+    size_t memory_bytes;
+    member_work *works;      /* [n_threads] */
+    uint8_t *panels[2];      /* quantised and float panels of all rows */
+    float *angles;           /* [LULL_MAX_ROPES][max_rows][max_d_head] */
+    float *partials;         /* spans of a decode step, see attend_spans */
+    row_block *blocks;       /* [max_rows] */
+    int max_spans, max_span_pairs;
+    atomic_int *claims; /* [MAX_STEPS][PHASES] owned */
+};
+
+typedef struct run {
+    lull_device *d;
+    const lull_step *steps;
+    int n_steps;
+    const lull_batch *batch;
+    int n_blocks;       /* of rows for attention; 0: by spans */
+    atomic_int stop_at; /* the step before which all members leave; written by member 0 a step ahead */
+} run;
+
+void *lull_memory_reserve(size_t n_bytes)
+{
+    void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void lull_memory_release(void *p, size_t n_bytes)
+{
+    if (p) munmap(p, n_bytes);
+}
+
+/* ---- pieces ----------------------------------------------------------------------------------------------------- */
+
+static int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static int ceil_div(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
+/* A share of n pieces for every member, several shares each, so that a slow member does not hold up the rest. */
+static int share_of(int n, int n_members)
+{
+    int share = n / (n_members * PIECES_PER_MEMBER);
+    return share > 0 ? share : 1;
+}
+
+/* Claim the next [*from, *to) of n pieces in phase `phase` of a step; false when none are left. */
+static bool claim(run *r, int step, int phase, int share, int n, int *from, int *to)
+{
+    *from = atomic_fetch_add_explicit(&r->d->claims[step * PHASES + phase], share, memory_order_relaxed);
+    *to = min_int(*from + share, n);
+    return *from < n;
+}
+
+/* ---- linear ----------------------------------------------------------------------------------------------------- */
+
+static const float *apply_prologue(const lull_kernels *k, const lull_step *s, size_t row, float *scratch)
+{
+    const float *in = s->in + row * (size_t)s->d_in;
+    switch (s->prologue) {
+    case LULL_PROLOGUE_NORM: k->rms_norm(in, s->norm, s->d_in, s->eps, scratch); return scratch;
+    case LULL_PROLOGUE_GATED: k->gated(s->act, in, s->in2 + row * (size_t)s->d_in, s->d_in, scratch); return scratch;
+    case LULL_PROLOGUE_NONE: break;
+    }
+    return in;
+}
+
+static bool is_float(lull_dtype t)
+{
+    return t == LULL_DTYPE_F32 || t == LULL_DTYPE_F16 || t == LULL_DTYPE_BF16;
+}
+
+/* Fill a panel of T tokens, of both kinds if the step's matrices need both, with n <= T rows from `first`. */
+static void fill_panel(const lull_kernels *k, const lull_step *s, int first, int n, int T, uint8_t *const panel[2],
+                       float *scratch)
+{
+    bool needs[2] = {false, false};
+    for (int i = 0; i < s->n_w; i++) needs[is_float(s->w[i]->dtype)] = true;
+    if (n < T)
+        for (int kind = 0; kind < 2; kind++)
+            if (needs[kind]) memset(panel[kind], 0, lull_panel_bytes(T, s->d_in));
+    for (int t = 0; t < n; t++) {
+        const float *x = apply_prologue(k, s, (size_t)(first + t), scratch);
+        if (needs[0]) k->quantize(x, s->d_in, T, t, panel[0]);
+        if (needs[1])
+            for (int c = 0; c < s->d_in; c++) ((float *)panel[1])[(size_t)c * (size_t)T + (size_t)t] = x[c];
+    }
+}
+
+/* Multiply one tile by all panels and store the rows that exist. */
+static void multiply_tile(const lull_kernels *k, const lull_step *s, const lull_packed *w, float *out, int tile, int n_rows,
+                          uint8_t *const panels[2], size_t panel_stride)
+{
+    const uint8_t *data = w->data + (size_t)tile * w->tile_bytes;
+    int row0 = tile * LULL_TILE_ROWS, n_valid = min_int(w->n_rows - row0, LULL_TILE_ROWS);
+    uint8_t *panel = panels[is_float(w->dtype)];
+    for (int first = 0; first < n_rows; first += LULL_PANEL_MAX, panel += panel_stride) {
+        _Alignas(64) float y[LULL_PANEL_MAX * LULL_TILE_ROWS];
+        int n = min_int(n_rows - first, LULL_PANEL_MAX);
+        k->dot[w->dtype][lull_panel_size_for(n)](data, panel, s->d_in, y);
+        for (int t = 0; t < n; t++) {
+            float *dst = out + (size_t)(first + t) * (size_t)w->n_rows + row0;
+            const float *src = y + t * LULL_TILE_ROWS;
+            if (s->is_added)
+                k->add(dst, src, n_valid);
+            else
+                memcpy(dst, src, (size_t)n_valid * sizeof *dst);
+        }
+    }
+}
+
+static void run_linear(run *r, int step, int n_rows, int member, int n_members)
+{
+    lull_device *d = r->d;
+    const lull_step *s = &r->steps[step];
+    member_work *work = &d->works[member];
+    uint8_t *const *panels = d->panels;
+    size_t stride = lull_panel_bytes(LULL_PANEL_MAX, s->d_in);
+    int from, to;
+    if (n_rows == 1) {
+        /* Every member makes the panel for itself: cheaper than meeting. */
+        fill_panel(d->kernels, s, 0, 1, 1, work->panel, work->row);
+        panels = work->panel;
+    } else {
+        int n_panels = ceil_div(n_rows, LULL_PANEL_MAX);
+        while (claim(r, step, 0, 1, n_panels, &from, &to)) {
+            uint8_t *panel[2] = {d->panels[0] + (size_t)from * stride, d->panels[1] + (size_t)from * stride};
+            int first = from * LULL_PANEL_MAX, n = min_int(n_rows - first, LULL_PANEL_MAX);
+            fill_panel(d->kernels, s, first, n, lull_panel_tokens[lull_panel_size_for(n)], panel, work->row);
+        }
+        lull_team_barrier(d->team);
+    }
+    int n_tiles = 0;
+    for (int i = 0; i < s->n_w; i++) n_tiles += lull_packed_n_tiles(s->w[i]);
+    while (claim(r, step, 1, share_of(n_tiles, n_members), n_tiles, &from, &to)) {
+        for (int i = 0, base = 0; i < s->n_w; i++) {
+            int n = lull_packed_n_tiles(s->w[i]);
+            for (int tile = from - base > 0 ? from - base : 0; tile < min_int(n, to - base); tile++)
+                multiply_tile(d->kernels, s, s->w[i], s->out[i], tile, n_rows, panels, stride);
+            base += n;
+        }
+    }
+}
+
+/* ---- keys, values, attention ------------------------------------------------------------------------------------ */
+
+static float *angles_of(const lull_device *d, int rope, int row)
+{
+    return d->angles + ((size_t)rope * (size_t)d->plan.max_rows + (size_t)row) * (size_t)d->plan.max_d_head;
+}
+
+/* in: q [n_head][d_head], in2: k, out[0]: v [n_kv][d_head]. A piece is one head of q, or one of k and v, of one row. */
+static void run_store_kv(run *r, int step, int n_members)
+{
+    const lull_step *s = &r->steps[step];
+    const lull_batch *b = r->batch;
+    const lull_kv_layout *kv = b->kv;
+    const lull_kernels *k = r->d->kernels;
+    int n_heads = s->n_head + kv->n_kv, d = kv->d_head, n = b->n_rows * n_heads, from, to;
+    while (claim(r, step, 0, share_of(n, n_members), n, &from, &to)) {
+        for (int i = from; i < to; i++) {
+            int row = i / n_heads, head = i % n_heads;
+            const float *cs = angles_of(r->d, s->rope->index, row);
+            bool is_q = head < s->n_head;
+            if (!is_q) head -= s->n_head;
+            float *x = is_q ? s->in + ((size_t)row * (size_t)s->n_head + (size_t)head) * (size_t)d
+                            : s->in2 + ((size_t)row * (size_t)kv->n_kv + (size_t)head) * (size_t)d;
+            const float *norm = is_q ? s->norm : s->norm2;
+            if (norm) k->rms_norm(x, norm, d, s->eps, x);
+            int n_rotated = 2 * s->rope->n_pairs;
+            k->rope(x, cs, s->rope->n_pairs, s->rope->is_neox, is_q ? s->scale : 1.0f);
+            if (is_q) {
+                for (int j = n_rotated; j < d; j++) x[j] = x[j] * s->scale;
+                continue;
+            }
+            int pos = b->pos[row], at = pos % PAGE;
+            uint8_t *plane = b->views[b->seq[row]].pages[kv->plane_of[s->layer]][pos / PAGE];
+            k->kv_store(x, d, lull_kv_k(kv, plane, s->layer, head) + at, PAGE);
+            const float *v = s->out[0] + ((size_t)row * (size_t)kv->n_kv + (size_t)head) * (size_t)d;
+            k->kv_store(v, d, lull_kv_v(kv, plane, s->layer, head) + (size_t)at * (size_t)d, 1);
+        }
+    }
+}
+
+/* The positions that a row sees of a page: [*lo, *hi) within the page. */
+static void seen_of_page(int pos, int n_window, int page, int16_t *lo, int16_t *hi)
+{
+    int first = n_window > 0 && pos >= n_window ? pos - n_window + 1 : 0;
+    int from = first - page * PAGE, to = pos + 1 - page * PAGE;
+    *lo = (int16_t)(from < 0 ? 0 : min_int(from, PAGE));
+    *hi = (int16_t)(to < 0 ? 0 : min_int(to, PAGE));
+}
+
+static int first_page_seen(int pos, int n_window)
+{
+    return n_window > 0 && pos >= n_window ? (pos - n_window + 1) / PAGE : 0;
+}
+
+/* The pages [page, end) of one KV head for n_rows rows from `row` (positions ascending) and n_heads query heads from
+ * `head`: queries in q [n_rows n_heads][d]. State m, l, o is set up and filled. */
+static void attend_pages(run *r, const lull_step *s, int row, int n_rows, int n_heads, int kv_head, int page, int end,
+                         member_work *work, const float *q, float *m, float *l, float *o)
+{
+    const lull_batch *b = r->batch;
+    const lull_kv_layout *kv = b->kv;
+    int d = kv->d_head, n_q = n_rows * n_heads;
+    for (int t = 0; t < n_q; t++) {
+        m[t] = -INFINITY;
+        l[t] = 0;
+    }
+    memset(o, 0, sizeof *o * (size_t)n_q * (size_t)d);
+    uint8_t *const *pages = b->views[b->seq[row]].pages[kv->plane_of[s->layer]];
+    for (; page < end; page++) {
+        for (int t = 0; t < n_q; t++)
+            seen_of_page(b->pos[row + t / n_heads], s->n_window, page, &work->lo[t], &work->hi[t]);
+        r->d->kernels->attend(&(lull_attend_args){
+            .q = q,
+            .q_stride = (size_t)d,
+            .k = lull_kv_k(kv, pages[page], s->layer, kv_head),
+            .v = lull_kv_v(kv, pages[page], s->layer, kv_head),
+            .lo = work->lo,
+            .hi = work->hi,
+            .m = m,
+            .l = l,
+            .o = o,
+            .o_stride = (size_t)d,
+            .n_q = n_q,
+            .d = d,
+            .work = work->page,
+        });
+    }
+}
+
+static void write_mean(const float *o, float l, int d, float *out)
+{
+    float inverse = 1.0f / l;
+    for (int i = 0; i < d; i++) out[i] = o[i] * inverse;
+}
+
+/* Many rows: a piece is a block of rows and a KV head, which walks through its pages span by span. */
+static void attend_blocks(run *r, int step, int n_blocks, member_work *work)
+{
+    const lull_step *s = &r->steps[step];
+    const lull_batch *b = r->batch;
+    const lull_kv_layout *kv = b->kv;
+    int d = kv->d_head, n_heads = s->n_head / kv->n_kv, n = n_blocks * kv->n_kv, i, to;
+    while (claim(r, step, 0, 1, n, &i, &to)) {
+        row_block block = r->d->blocks[n_blocks - 1 - i / kv->n_kv]; /* long ones first */
+        int head = i % kv->n_kv, n_q = block.n * n_heads;
+        for (int t = 0; t < n_q; t++) {
+            size_t row = (size_t)(block.first + t / n_heads), h = (size_t)(head * n_heads + t % n_heads);
+            memcpy(work->q + (size_t)t * (size_t)d, s->in + (row * (size_t)s->n_head + h) * (size_t)d,
+                   sizeof(float) * (size_t)d);
+            work->m_all[t] = -INFINITY;
+            work->l_all[t] = 0;
+        }
+        memset(work->o_all, 0, sizeof(float) * (size_t)n_q * (size_t)d);
+        int page = first_page_seen(b->pos[block.first], s->n_window);
+        int end = b->pos[block.first + block.n - 1] / PAGE + 1;
+        while (page < end) {
+            int span_end = min_int((page / SPAN_PAGES + 1) * SPAN_PAGES, end);
+            attend_pages(r, s, block.first, block.n, n_heads, head, page, span_end, work, work->q, work->m, work->l,
+                         work->o);
+            for (int t = 0; t < n_q; t++)
+                r->d->kernels->attend_join(&work->m_all[t], &work->l_all[t], work->o_all + (size_t)t * (size_t)d,
+                                           work->m[t], work->l[t], work->o + (size_t)t * (size_t)d, d);
+            page = span_end;
+        }
+        for (int t = 0; t < n_q; t++) {
+            size_t row = (size_t)(block.first + t / n_heads), h = (size_t)(head * n_heads + t % n_heads);
+            write_mean(work->o_all + (size_t)t * (size_t)d, work->l_all[t], d,
+                       s->out[0] + (row * (size_t)s->n_head + h) * (size_t)d);
+        }
+    }
+}
+
+/* Few rows: a piece is a row, a KV head (or a part of its query heads) and a span; the spans are joined afterwards. A partial
+ * result is [d] sums, then m and l. */
+static void attend_spans(run *r, int step, int n_members, member_work *work)
+{
+    const lull_step *s = &r->steps[step];
+    const lull_batch *b = r->batch;
+    const lull_kv_layout *kv = b->kv;
+    lull_device *dev = r->d;
+    int d = kv->d_head, group = s->n_head / kv->n_kv, from, to;
+    int first_span = INT32_MAX, end_span = 0;
+    for (int row = 0; row < b->n_rows; row++) {
+        first_span = min_int(first_span, first_page_seen(b->pos[row], s->n_window) / SPAN_PAGES);
+        int end = b->pos[row] / SPAN_POSITIONS + 1;
+        end_span = end > end_span ? end : end_span;
+    }
+    int n_spans = end_span - first_span, n_pairs = b->n_rows * kv->n_kv;
+    int n_parts = min_int(group, ceil_div(2 * n_members, n_pairs * n_spans)), part_heads = ceil_div(group, n_parts);
+    n_parts = ceil_div(group, part_heads);
+    size_t partial = (size_t)d + 16, n = (size_t)n_pairs * (size_t)n_spans * (size_t)n_parts;
+    while (claim(r, step, 0, 1, (int)n, &from, &to)) {
+        int part = from % n_parts, span = first_span + from / n_parts % n_spans, pair = from / (n_parts * n_spans);
+        int row = pair / kv->n_kv, head = pair % kv->n_kv, h0 = part * part_heads;
+        int n_heads = min_int(part_heads, group - h0);
+        int page = first_page_seen(b->pos[row], s->n_window), end = b->pos[row] / PAGE + 1;
+        page = page > span * SPAN_PAGES ? page : span * SPAN_PAGES;
+        end = min_int(end, (span + 1) * SPAN_PAGES);
+        const float *q = s->in + ((size_t)row * (size_t)s->n_head + (size_t)(head * group + h0)) * (size_t)d;
+        attend_pages(r, s, row, 1, n_heads, head, page, end, work, q, work->m, work->l, work->o);
+        for (int t = 0; t < n_heads; t++) {
+            float *dst = dev->partials + (((size_t)pair * (size_t)group + (size_t)(h0 + t)) * (size_t)dev->max_spans +
+                                          (size_t)(span - first_span)) * partial;
+            memcpy(dst, work->o + (size_t)t * (size_t)d, sizeof(float) * (size_t)d);
+            dst[d] = work->m[t];
+            dst[d + 1] = work->l[t];
+        }
+    }
+    lull_team_barrier(dev->team);
+    while (claim(r, step, 1, 1, b->n_rows * s->n_head, &from, &to)) {
+        float *all = dev->partials + (size_t)from * (size_t)dev->max_spans * partial;
+        for (int i = 1; i < n_spans; i++) {
+            const float *next = all + (size_t)i * partial;
+            dev->kernels->attend_join(&all[d], &all[d + 1], all, next[d], next[d + 1], next, d);
+        }
+        write_mean(all, all[d + 1], d, s->out[0] + (size_t)from * (size_t)d);
+    }
+}
+
+/* ---- the rest --------------------------------------------------------------------------------------------------- */
+
+static void run_embed(run *r, int step, int n_members)
+{
+    const lull_step *s = &r->steps[step];
+    const lull_batch *b = r->batch;
+    int from, to, d = s->table->n_cols;
+    while (claim(r, step, 0, share_of(b->n_rows, n_members), b->n_rows, &from, &to)) {
+        for (int row = from; row < to; row++) {
+            float *x = s->out[0] + (size_t)row * (size_t)d;
+            lull_dequantize(s->table->dtype, s->table->data + (size_t)b->tokens[row] * s->table->row_bytes, (size_t)d, x);
+            if (s->scale != 1.0f)
+                for (int i = 0; i < d; i++) x[i] = x[i] * s->scale;
+            for (int i = 0; i < b->n_ropes; i++)
+                lull_rope_angles(b->pos[row], b->ropes[i]->inv_freq, b->ropes[i]->n_pairs, 1.0f, angles_of(r->d, i, row));
+        }
+    }
+}
+
+static void run_rows(run *r, int step, int n_rows, int member, int n_members)
+{
+    const lull_step *s = &r->steps[step];
+    const lull_kernels *k = r->d->kernels;
+    int from, to;
+    size_t d = (size_t)s->d_in;
+    while (claim(r, step, 0, share_of(n_rows, n_members), n_rows, &from, &to)) {
+        for (int row = from; row < to; row++) {
+            float *out = s->out[0] + (size_t)row * d;
+            if (s->op == LULL_OP_GATHER) {
+                memcpy(out, s->in + (size_t)r->batch->out_rows[row] * d, d * sizeof *out);
+                continue;
+            }
+            float *h = r->d->works[member].row;
+            k->rms_norm(s->in + (size_t)row * d, s->norm, s->d_in, s->eps, h);
+            k->add(out, h, s->d_in);
+        }
+    }
+}
+
+/* Rows in blocks for attend_blocks; 0 when there are so few (row, KV head) pairs that spans must be shared out to keep all
+ * members at work. */
+static int cut_blocks(lull_device *d, const lull_batch *b, int n_head)
+{
+    if (b->n_rows * b->kv->n_kv <= d->max_span_pairs) return 0;
+    int most = MAX_GROUP / (n_head / b->kv->n_kv), n = 0;
+    for (int row = 0; row < b->n_rows; row++) {
+        bool is_new = n == 0 || b->seq[row] != b->seq[row - 1] || d->blocks[n - 1].n == most;
+        if (is_new) d->blocks[n++] = (row_block){row, 0};
+        d->blocks[n - 1].n++;
+    }
+    return n;
+}
+
+static void run_member(void *ctx, int member, int n_members)
+{
+    run *r = ctx;
+    const lull_batch *b = r->batch;
+#if defined(__x86_64__)
+    unsigned saved = _mm_getcsr();
+    _mm_setcsr(0x1f80); /* the default: round to nearest, denormals kept */
+#endif
+    for (int i = 0; i < atomic_load_explicit(&r->stop_at, memory_order_relaxed); i++) {
+        const lull_step *s = &r->steps[i];
+        int n_rows = s->is_after_gather ? b->n_out : b->n_rows;
+        switch (s->op) {
+        case LULL_OP_EMBED: run_embed(r, i, n_members); break;
+        case LULL_OP_LINEAR: run_linear(r, i, n_rows, member, n_members); break;
+        case LULL_OP_STORE_KV: run_store_kv(r, i, n_members); break;
+        case LULL_OP_ATTEND:
+            if (r->n_blocks > 0)
+                attend_blocks(r, i, r->n_blocks, &r->d->works[member]);
+            else
+                attend_spans(r, i, n_members, &r->d->works[member]);
+            break;
+        case LULL_OP_NORM_ADD:
+        case LULL_OP_GATHER: run_rows(r, i, n_rows, member, n_members); break;
+        }
+        /* A step ahead, so that a member that reads stop_at late still leaves where the others do. */
+        if (member == 0 && b->is_cancelled && atomic_load_explicit(b->is_cancelled, memory_order_relaxed))
+            atomic_store_explicit(&r->stop_at, i + 1, memory_order_relaxed);
+        lull_team_barrier(r->d->team);
+    }
+#if defined(__x86_64__)
+    _mm_setcsr(saved);
+#endif
+}
+
+lull_status lull_device_run(lull_device *d, const lull_step *steps, int n_steps, const lull_batch *batch)
+{
+    run r = {.d = d, .steps = steps, .n_steps = n_steps, .batch = batch};
+    atomic_init(&r.stop_at, n_steps);
+    for (int i = 0; i < n_steps * PHASES; i++) atomic_store_explicit(&d->claims[i], 0, memory_order_relaxed);
+    for (int i = 0; i < n_steps; i++)
+        if (steps[i].op == LULL_OP_ATTEND) {
+            r.n_blocks = cut_blocks(d, batch, steps[i].n_head);
+            break;
+        }
+    lull_team_run(d->team, run_member, &r);
+    return atomic_load_explicit(&r.stop_at, memory_order_relaxed) == n_steps ? LULL_OK : LULL_ECANCELLED;
+}
+
+void lull_device_parallel(lull_device *d, void (*fn)(void *ctx, int member, int n_members), void *ctx)
+{
+    lull_team_run(d->team, fn, ctx);
+}
+
+/* ---- memory and life -------------------------------------------------------------------------------------------- */
+
+/* Hands out parts of a block that is measured first (base NULL) and then taken. */
+typedef struct cutter {
+    uint8_t *base;
+    size_t used;
+} cutter;
+
+static void *cut(cutter *c, size_t n_bytes)
+{
+    void *p = c->base ? c->base + c->used : NULL;
+    c->used += (n_bytes + 63) / 64 * 64;
+    return p;
+}
+
+static void lay_out(lull_device *d, cutter *c)
+{
+    const lull_device_plan *p = &d->plan;
+    size_t head = sizeof(float) * (size_t)p->max_d_head, group = head * MAX_GROUP;
+    int n_threads = lull_team_n_threads(d->team);
+    d->works = cut(c, sizeof *d->works * (size_t)n_threads);
+    for (int i = 0; i < n_threads; i++) {
+        member_work w = {.row = cut(c, sizeof(float) * (size_t)p->max_d_in)};
+        for (int kind = 0; kind < 2; kind++) w.panel[kind] = cut(c, lull_panel_bytes(1, p->max_d_in));
+        w.page = cut(c, 2 * PAGE * head);
+        w.q = cut(c, group);
+        w.o = cut(c, group);
+        w.o_all = cut(c, group);
+        if (c->base) d->works[i] = w;
+    }
+    size_t n_panels = (size_t)ceil_div(p->max_rows, LULL_PANEL_MAX);
+    for (int kind = 0; kind < 2; kind++)
+        d->panels[kind] = cut(c, n_panels * lull_panel_bytes(LULL_PANEL_MAX, p->max_d_in));
+    d->angles = cut(c, LULL_MAX_ROPES * (size_t)p->max_rows * head);
+    d->max_span_pairs = 4 * n_threads;
+    d->max_spans = ceil_div(p->max_positions, SPAN_POSITIONS);
+    size_t heads = (size_t)d->max_span_pairs * (size_t)(p->max_head / p->n_kv);
+    d->partials = cut(c, heads * (size_t)d->max_spans * (head + 16 * sizeof(float)));
+    d->blocks = cut(c, sizeof *d->blocks * (size_t)p->max_rows);
+}
+
+lull_status lull_device_plan_memory(lull_device *d, const lull_device_plan *plan, lull_error *err)
+{
+    lull_memory_release(d->memory, d->memory_bytes);
+    d->memory = NULL;
+    d->plan = *plan;
+    cutter c = {0};
+    lay_out(d, &c);
+    uint8_t *memory = lull_memory_reserve(c.used);
+    if (!memory) return lull_fail(err, LULL_ENOMEM, "out of memory: %zu bytes of work memory", c.used);
+    d->memory = memory;
+    d->memory_bytes = c.used;
+    c = (cutter){.base = memory};
+    lay_out(d, &c);
+    return LULL_OK;
+}
+
+lull_status lull_device_new_cpu(lull_cpu_level level, int n_threads, lull_device **out, lull_error *err)
+{
+    *out = NULL;
+    lull_device *d = calloc(1, sizeof *d);
+    if (!d) return lull_fail(err, LULL_ENOMEM, "out of memory for the device");
+    lull_status st = LULL_OK;
+    d->kernels = lull_kernels_of(level);
+    d->claims = calloc(MAX_STEPS * PHASES, sizeof *d->claims);
+    if (!d->claims) {
+        st = lull_fail(err, LULL_ENOMEM, "out of memory for the device");
+        goto done;
+    }
+    LULL_TRY(lull_team_new(n_threads, &d->team, err));
+done:
+    if (st != LULL_OK) {
+        lull_device_free(d);
+        return st;
+    }
+    *out = d;
+    return LULL_OK;
+}
+
+void lull_device_free(lull_device *d)
+{
+    if (!d) return;
+    lull_team_free(d->team);
+    lull_memory_release(d->memory, d->memory_bytes);
+    free(d->claims);
+    free(d);
+}
+
+lull_cpu_level lull_device_level(const lull_device *d)
+{
+    return d->kernels->level;
+}
+
+int lull_device_n_threads(const lull_device *d)
+{
+    return lull_team_n_threads(d->team);
+}
+
+size_t lull_device_work_bytes(const lull_device *d)
+{
+    return d->memory_bytes;
+}

@@ -1,0 +1,189 @@
+/* Attention over one page at the width of the level. Scores run down lanes of positions and sums down lanes of
+ * dimensions, so that each value has the order of operations of attention_ref.c. Several queries share what is loaded;
+ * when there are many, the page is widened to f32 once. */
+#include <math.h>
+
+#include "levels.h"
+#include "simd.h"
+
+enum {
+    PAGE = 64,
+    /* Registers: queries × vectors of accumulators, the loaded vectors and a broadcast. */
+    GROUP = 6,                        /* queries at once */
+    WIDTH = LANES == 16 ? 4 : 2,      /* vectors of positions or dimensions at once */
+    STEP = WIDTH * LANES,             /* lanes of those: 64 or 16 */
+    N_VEC = PAGE / LANES,
+    WIDEN_FROM = 2 * GROUP + 1        /* queries for which widening the page pays */
+};
+
+void LULL_AT_LEVEL(kv_store)(const float *x, int d, uint16_t *dst, int stride)
+{
+    vf top = vf_all(65504.0f);
+    uint16_t half[LANES];
+    int i = 0;
+    for (; i + LANES <= d; i += LANES) {
+        vf v = vf_max(vf_min(vf_load(x + i), top), vf_negate(top)); /* a NaN becomes top */
+        if (stride == 1) {
+            vf_to_half(dst + i, v);
+            continue;
+        }
+        vf_to_half(half, v);
+        for (int k = 0; k < LANES; k++) dst[(size_t)(i + k) * (size_t)stride] = half[k];
+    }
+    if (i < d) lull_kv_store_ref(x + i, d - i, dst + (size_t)i * (size_t)stride, stride);
+}
+
+/* A page's K or V as f16 in the page, or widened in the work area. */
+typedef struct plane {
+    const uint16_t *half;
+    const float *wide;
+} plane;
+
+ALWAYS_INLINE vf load_plane(plane p, int is_wide, size_t i)
+{
+    return is_wide ? vf_load(p.wide + i) : vf_from_half(p.half + i);
+}
+
+/* s[n][64]: the chain over the head dimension for n queries at all positions. */
+ALWAYS_INLINE void scores(int n, int is_wide, const float *q, size_t q_stride, plane k, int d, float s[][PAGE])
+{
+    for (int j = 0; j < PAGE; j += STEP) {
+        vf acc[GROUP][WIDTH];
+        UNROLL for (int t = 0; t < n; t++) UNROLL for (int w = 0; w < WIDTH; w++) acc[t][w] = vf_zero();
+        for (int i = 0; i < d; i++) {
+            vf key[WIDTH];
+            UNROLL for (int w = 0; w < WIDTH; w++)
+                key[w] = load_plane(k, is_wide, (size_t)(i * PAGE + j + w * LANES));
+            UNROLL for (int t = 0; t < n; t++)
+            {
+                vf x = vf_all(q[(size_t)t * q_stride + (size_t)i]);
+                UNROLL for (int w = 0; w < WIDTH; w++) acc[t][w] = vf_fma(x, key[w], acc[t][w]);
+            }
+        }
+        UNROLL for (int t = 0; t < n; t++)
+            UNROLL for (int w = 0; w < WIDTH; w++) vf_store(s[t] + j + w * LANES, acc[t][w]);
+    }
+}
+
+/* Scores of one query to probabilities in place; returns the factor for what was summed so far. */
+ALWAYS_INLINE float soften(float *s, int lo, int hi, float *m, float *l)
+{
+    if (lo >= hi) {
+        UNROLL for (int v = 0; v < N_VEC; v++) vf_store(s + v * LANES, vf_zero());
+        return 1.0f;
+    }
+    for (int j = 0; j < lo; j++) s[j] = -INFINITY;
+    for (int j = hi; j < PAGE; j++) s[j] = -INFINITY;
+    vf x[N_VEC], top = vf_all(*m);
+    UNROLL for (int v = 0; v < N_VEC; v++)
+    {
+        x[v] = vf_load(s + v * LANES);
+        top = vf_max(top, x[v]);
+    }
+    float new_m = vf_top(top), before[LANES];
+    UNROLL for (int v = 0; v < N_VEC; v++)
+    {
+        x[v] = vf_exp(vf_sub(x[v], vf_all(new_m)));
+        vf_store(s + v * LANES, x[v]);
+    }
+    vf_store(before, vf_exp(vf_all(*m - new_m)));
+    /* 16 stripes of 64 terms: vector v holds terms v LANES …, so stripes are sums of every (16 / LANES)th vector. */
+    float sum[16];
+    UNROLL for (int v = 0; v < 16 / LANES; v++)
+    {
+        vf part = x[v];
+        UNROLL for (int u = v + 16 / LANES; u < N_VEC; u += 16 / LANES) part = vf_add(part, x[u]);
+        vf_store(sum + v * LANES, part);
+    }
+    for (int w = 8; w > 0; w /= 2)
+        for (int i = 0; i < w; i++) sum[i] = sum[i] + sum[i + w];
+    *l = fmaf(*l, before[0], sum[0]);
+    *m = new_m;
+    return before[0];
+}
+
+/* o = o c, then the chain over positions lo .. hi-1, for n queries. Positions outside a query's own range have p = 0. */
+ALWAYS_INLINE void sums(int n, int width, int is_wide, float p[][PAGE], const float *c, int lo, int hi, plane v, int d,
+                        int i, float *o, size_t o_stride)
+{
+    vf acc[GROUP][WIDTH];
+    UNROLL for (int t = 0; t < n; t++)
+        UNROLL for (int w = 0; w < width; w++)
+            acc[t][w] = vf_mul(vf_load(o + (size_t)t * o_stride + i + w * LANES), vf_all(c[t]));
+    for (int j = lo; j < hi; j++) {
+        vf value[WIDTH];
+        UNROLL for (int w = 0; w < width; w++) value[w] = load_plane(v, is_wide, (size_t)(j * d + i + w * LANES));
+        UNROLL for (int t = 0; t < n; t++)
+        {
+            vf x = vf_all(p[t][j]);
+            UNROLL for (int w = 0; w < width; w++) acc[t][w] = vf_fma(x, value[w], acc[t][w]);
+        }
+    }
+    UNROLL for (int t = 0; t < n; t++)
+        UNROLL for (int w = 0; w < width; w++) vf_store(o + (size_t)t * o_stride + i + w * LANES, acc[t][w]);
+}
+
+ALWAYS_INLINE void attend_group(int n, int is_wide, const lull_attend_args *a, int t0, plane k, plane v)
+{
+    _Alignas(64) float s[GROUP][PAGE];
+    float c[GROUP];
+    int lo = PAGE, hi = 0;
+    scores(n, is_wide, a->q + (size_t)t0 * a->q_stride, a->q_stride, k, a->d, s);
+    for (int t = 0; t < n; t++) {
+        int from = a->lo[t0 + t], to = a->hi[t0 + t];
+        c[t] = soften(s[t], from, to, &a->m[t0 + t], &a->l[t0 + t]);
+        if (from < to) {
+            lo = from < lo ? from : lo;
+            hi = to > hi ? to : hi;
+        }
+    }
+    float *o = a->o + (size_t)t0 * a->o_stride;
+    int i = 0;
+    for (; i + STEP <= a->d; i += STEP) sums(n, WIDTH, is_wide, s, c, lo, hi, v, a->d, i, o, a->o_stride);
+    for (; i < a->d; i += LANES) sums(n, 1, is_wide, s, c, lo, hi, v, a->d, i, o, a->o_stride);
+}
+
+ALWAYS_INLINE void attend_groups(int is_wide, const lull_attend_args *a, plane k, plane v)
+{
+    int t = 0;
+    for (; t + GROUP <= a->n_q; t += GROUP) attend_group(GROUP, is_wide, a, t, k, v);
+    switch (a->n_q - t) {
+    case 5: attend_group(5, is_wide, a, t, k, v); break;
+    case 4: attend_group(4, is_wide, a, t, k, v); break;
+    case 3: attend_group(3, is_wide, a, t, k, v); break;
+    case 2: attend_group(2, is_wide, a, t, k, v); break;
+    case 1: attend_group(1, is_wide, a, t, k, v); break;
+    default: break;
+    }
+}
+
+void LULL_AT_LEVEL(attend)(const lull_attend_args *a)
+{
+    plane k = {.half = a->k}, v = {.half = a->v};
+    if (a->n_q < WIDEN_FROM) {
+        attend_groups(0, a, k, v);
+        return;
+    }
+    size_t n = (size_t)a->d * PAGE;
+    float *wide = a->work;
+    for (size_t i = 0; i < n; i += LANES) {
+        vf_store(wide + i, vf_from_half(a->k + i));
+        vf_store(wide + n + i, vf_from_half(a->v + i));
+    }
+    k.wide = wide;
+    v.wide = wide + n;
+    attend_groups(1, a, k, v);
+}
+
+void LULL_AT_LEVEL(attend_join)(float *m, float *l, float *o, float m2, float l2, const float *o2, int d)
+{
+    if (m2 == -INFINITY) return;
+    float top = *m > m2 ? *m : m2, factor[2][LANES];
+    vf a = vf_exp(vf_all(*m - top)), b = vf_exp(vf_all(m2 - top));
+    vf_store(factor[0], a);
+    vf_store(factor[1], b);
+    *l = fmaf(*l, factor[0][0], l2 * factor[1][0]);
+    for (int i = 0; i < d; i += LANES)
+        vf_store(o + i, vf_fma(vf_load(o + i), a, vf_mul(vf_load(o2 + i), b)));
+    *m = top;
+}

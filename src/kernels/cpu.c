@@ -1,0 +1,80 @@
+#include "cpu.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref", "avx2", "avx512", "avx512vnni"};
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* The register states that the operating system saves on a context switch (Intel SDM vol. 1, 13.3). */
+static uint64_t saved_states(void)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return (uint64_t)hi << 32 | lo;
+}
+
+lull_cpu_level lull_cpu_best(void)
+{
+    enum { YMM = 0x6, ZMM = 0xe6 };
+    uint32_t a, b, c, d, b7, c7;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return LULL_CPU_REF;
+    bool has_osxsave = c & bit_OSXSAVE, has_fma = c & bit_FMA, has_f16c = c & bit_F16C;
+    if (!has_osxsave || !has_fma || !has_f16c) return LULL_CPU_REF;
+    if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d)) return LULL_CPU_REF;
+    uint64_t states = saved_states();
+    if ((states & YMM) != YMM || !(b7 & bit_AVX2)) return LULL_CPU_REF;
+    const uint32_t avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+    if ((states & ZMM) != ZMM || (b7 & avx512) != avx512) return LULL_CPU_AVX2;
+    return c7 & bit_AVX512VNNI ? LULL_CPU_AVX512VNNI : LULL_CPU_AVX512;
+}
+
+void lull_cpu_brand(char *buf, int cap)
+{
+    uint32_t regs[12], a, b, c, d;
+    snprintf(buf, (size_t)cap, "unknown");
+    if (!__get_cpuid(0x80000000, &a, &b, &c, &d) || a < 0x80000004) return;
+    for (uint32_t i = 0; i < 3; i++)
+        __get_cpuid(0x80000002 + i, &regs[4 * i], &regs[4 * i + 1], &regs[4 * i + 2], &regs[4 * i + 3]);
+    const char *text = (const char *)regs;
+    while (*text == ' ') text++;
+    snprintf(buf, (size_t)cap, "%.*s", (int)((const char *)regs + sizeof regs - text), text);
+}
+
+#else
+
+lull_cpu_level lull_cpu_best(void)
+{
+    return LULL_CPU_REF;
+}
+
+void lull_cpu_brand(char *buf, int cap)
+{
+    snprintf(buf, (size_t)cap, "unknown");
+}
+
+#endif
+
+const char *lull_cpu_level_name(lull_cpu_level level)
+{
+    return level_names[level];
+}
+
+lull_status lull_cpu_level_parse(const char *name, lull_cpu_level *out, lull_error *err)
+{
+    lull_cpu_level best = lull_cpu_best();
+    *out = best;
+    if (!name || !*name) return LULL_OK;
+    for (int i = 0; i < LULL_CPU_N_LEVELS; i++) {
+        if (strcmp(name, level_names[i]) != 0) continue;
+        if (i > (int)best)
+            return lull_fail(err, LULL_EUNSUPPORTED, "CPU level %s is not available here; the best is %s", name,
+                             level_names[best]);
+        *out = (lull_cpu_level)i;
+        return LULL_OK;
+    }
+    return lull_fail(err, LULL_EINVAL, "no CPU level '%s'; there are ref, avx2, avx512, avx512vnni", name);
+}

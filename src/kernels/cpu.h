@@ -1,0 +1,29 @@
+/* CPU levels: which instructions the kernels may use. Detected once from cpuid and the state that the operating system
+ * saves; lowered by name. All levels compute the same bits (docs/numerics.md). */
+#ifndef LULL_KERNELS_CPU_H
+#define LULL_KERNELS_CPU_H
+
+#include <stdbool.h>
+
+#include "error.h"
+
+typedef enum lull_cpu_level {
+    LULL_CPU_REF,        /* plain C: the specification */
+    LULL_CPU_AVX2,       /* AVX2, FMA, F16C */
+    LULL_CPU_AVX512,     /* + AVX-512 F, BW, DQ, VL */
+    LULL_CPU_AVX512VNNI, /* + AVX-512 VNNI */
+    LULL_CPU_N_LEVELS
+} lull_cpu_level;
+
+lull_cpu_level lull_cpu_best(void);
+const char *lull_cpu_level_name(lull_cpu_level level);
+
+/* The level for a name; NULL or "" means the best here.
+ *   LULL_EINVAL       no such level (the names are listed)
+ *   LULL_EUNSUPPORTED this machine lacks it */
+LULL_NODISCARD lull_status lull_cpu_level_parse(const char *name, lull_cpu_level *out, lull_error *err);
+
+/* "AMD EPYC 9004"; a static string made at the first call, "unknown" when the CPU does not say. Writes [cap]. */
+void lull_cpu_brand(char *buf, int cap);
+
+#endif

@@ -1,0 +1,143 @@
+/* What is done row by row: quantising activations, norms, gates, rotations, exp. Plain C whose loops run over 16 stripes
+ * or lanes, so that a compiler turns them into vectors of any width without changing an operation. Compiled once a CPU
+ * level with that level's flags; LULL_LEVEL is the suffix. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels.h"
+#include "levels.h"
+
+enum { N_STRIPES = 16 };
+
+static float bits_to_float(uint32_t u)
+{
+    float f;
+    memcpy(&f, &u, 4);
+    return f;
+}
+
+static uint32_t float_to_bits(float f)
+{
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    return u;
+}
+
+static float stripes_sum(float *a)
+{
+    for (int n = N_STRIPES / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++) a[i] = a[i] + a[i + n];
+    return a[0];
+}
+
+/* exp(x) = 2^n e^r with n = rint(x log2 e), |r| <= ln 2 / 2; the polynomial is that of Cephes expf. */
+static inline float exp_canon(float x)
+{
+    float y = x > 88.0f ? 88.0f : x;
+    float n = rintf(y * 1.44269504f);
+    float r = fmaf(n, -0.693359375f, y);
+    r = fmaf(n, 2.12194440e-4f, r);
+    float p = 1.9875691500e-4f;
+    p = fmaf(p, r, 1.3981999507e-3f);
+    p = fmaf(p, r, 8.3334519073e-3f);
+    p = fmaf(p, r, 4.1665795894e-2f);
+    p = fmaf(p, r, 1.6666665459e-1f);
+    p = fmaf(p, r, 5.0000001201e-1f);
+    float e = fmaf(p, r * r, r) + 1.0f;
+    /* n is in [-126, 127] unless the result is replaced below; the limits keep the conversion defined. */
+    float limited = n >= -126.0f ? n : -126.0f;
+    float v = e * bits_to_float((uint32_t)((int)limited + 127) << 23);
+    v = x < -87.0f ? 0.0f : v;
+    return x != x ? x : v;
+}
+
+#ifdef LULL_LEVEL_IS_REF
+float lull_exp_ref(float x)
+{
+    return exp_canon(x);
+}
+#endif
+
+void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t *panel)
+{
+    for (int b = 0; b < n / LULL_BLOCK_COLS; b++, x += LULL_BLOCK_COLS) {
+        uint8_t *block = panel + (size_t)b * lull_panel_block_bytes(n_tokens);
+        int8_t *q = (int8_t *)block + 32 * t;
+        float *s = (float *)(block + 32 * n_tokens);
+        int32_t *neg = (int32_t *)(s + 2 * n_tokens);
+        /* The magnitude bits of floats order as integers, with NaN above infinity above all else. */
+        uint32_t top = 0;
+        for (int i = 0; i < LULL_BLOCK_COLS; i++) {
+            uint32_t u = float_to_bits(x[i]) & 0x7fffffff;
+            top = u > top ? u : top;
+        }
+        float a = bits_to_float(top), scale = 127.0f / a;
+        /* 127 / a overflows for the smallest denormals: such a block is as good as zero. */
+        if (top == 0 || top >= 0x7f800000 || scale > 3.0e38f) {
+            memset(q, 0, LULL_BLOCK_COLS);
+            s[t] = top >= 0x7f800000 ? a : 0;
+            s[n_tokens + t] = 0;
+            neg[t] = neg[n_tokens + t] = 0;
+            continue;
+        }
+        int32_t v[LULL_BLOCK_COLS];
+        for (int i = 0; i < LULL_BLOCK_COLS; i++) v[i] = (int32_t)rintf(x[i] * scale);
+        int32_t sum[2] = {0, 0};
+        for (int i = 0; i < 16; i++) {
+            sum[0] += v[i];
+            sum[1] += v[16 + i];
+        }
+        for (int i = 0; i < LULL_BLOCK_COLS; i++) q[i] = (int8_t)v[i];
+        float step = a / 127.0f;
+        s[t] = step;
+        s[n_tokens + t] = step * (float)(sum[0] + sum[1]);
+        neg[t] = -sum[0];
+        neg[n_tokens + t] = -sum[1];
+    }
+}
+
+void LULL_AT_LEVEL(rms_norm)(const float *x, const float *w, int n, float eps, float *y)
+{
+    float sum[N_STRIPES] = {0};
+    int i = 0;
+    for (; i + N_STRIPES <= n; i += N_STRIPES)
+        for (int k = 0; k < N_STRIPES; k++) sum[k] = fmaf(x[i + k], x[i + k], sum[k]);
+    for (int k = 0; i + k < n; k++) sum[k] = fmaf(x[i + k], x[i + k], sum[k]);
+    float r = 1.0f / sqrtf(stripes_sum(sum) / (float)n + eps);
+    for (i = 0; i < n; i++) y[i] = (x[i] * r) * w[i];
+}
+
+void LULL_AT_LEVEL(gated)(lull_act act, const float *g, const float *u, int n, float *y)
+{
+    if (act == LULL_ACT_SILU) {
+        for (int i = 0; i < n; i++) y[i] = g[i] / (1.0f + exp_canon(-g[i])) * u[i];
+    } else {
+        for (int i = 0; i < n; i++) {
+            float x = g[i], z = 0.7978845608f * fmaf(0.044715f * (x * x), x, x);
+            y[i] = x / (1.0f + exp_canon(-2.0f * z)) * u[i];
+        }
+    }
+}
+
+void LULL_AT_LEVEL(rope)(float *x, const float *cs, int n_pairs, int is_neox, float scale)
+{
+    const float *sn = cs + n_pairs;
+    if (is_neox) {
+        for (int i = 0; i < n_pairs; i++) {
+            float a = x[i], b = x[i + n_pairs];
+            x[i] = fmaf(a, cs[i], -(b * sn[i])) * scale;
+            x[i + n_pairs] = fmaf(a, sn[i], b * cs[i]) * scale;
+        }
+    } else {
+        for (int i = 0; i < n_pairs; i++) {
+            float a = x[2 * i], b = x[2 * i + 1];
+            x[2 * i] = fmaf(a, cs[i], -(b * sn[i])) * scale;
+            x[2 * i + 1] = fmaf(a, sn[i], b * cs[i]) * scale;
+        }
+    }
+}
+
+void LULL_AT_LEVEL(add)(float *x, const float *y, int n)
+{
+    for (int i = 0; i < n; i++) x[i] = x[i] + y[i];
+}
