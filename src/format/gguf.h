@@ -69,8 +69,10 @@ typedef struct lull_gguf_tensor {
 /* Open and check a file.
  *   LULL_ENOTFOUND, LULL_EIO  as lull_file_map_open
  *   LULL_ECORRUPT      not a GGUF or damaged: "<path>: offset 123: <field>: <what is wrong>"
- *   LULL_EUNSUPPORTED  big-endian, version 1 or above 3, or a tensor of a type that lull does not
- * read (names tensor and type) On failure *out is NULL. */
+ *   LULL_EUNSUPPORTED  big-endian, a version that is not 2 or 3, an array of arrays, or a tensor of
+ *                      a type that lull does not read (names tensor and type)
+ *   LULL_ENOMEM
+ * On failure *out is NULL. */
 LULL_NODISCARD lull_status lull_gguf_open(const char *path, lull_gguf **out, lull_error *err);
 /* The same over bytes in memory (kept); `name` is used in messages. */
 LULL_NODISCARD lull_status lull_gguf_parse(const uint8_t *data, size_t n_bytes, const char *name,

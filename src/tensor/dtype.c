@@ -93,9 +93,9 @@ uint16_t lull_f32_to_f16(float f)
     if (magnitude >= 0x477ff000) /* 65520, half-way from the largest f16 to 2^16, rounds up */
         return sign | 0x7c00;
 
-    /* The significand shifted right to f16's spacing, then rounded on what fell off. A carry out
-     * of the mantissa runs into the exponent, which is what rounding up to the next binade means. */
-    uint32_t significand, kept;
+    /* The significand shifted right to f16's spacing, then rounded on what fell off. A carry out of
+     * the mantissa runs into the exponent: that is the next binade. */
+    uint32_t significand;
     int shift;
     if (magnitude >= 0x38800000) { /* at least 2^-14: a normal f16 */
         significand = magnitude - ((127 - 15) << 23);
@@ -106,7 +106,7 @@ uint16_t lull_f32_to_f16(float f)
         significand = (magnitude & 0x7fffff) | 0x800000;
         shift = 126 - exponent; /* in units of 2^-24 */
     }
-    kept = significand >> shift;
+    uint32_t kept = significand >> shift;
     uint32_t rest = significand & ((1u << shift) - 1), half = 1u << (shift - 1);
     kept += rest > half || (rest == half && (kept & 1));
     return (uint16_t)(sign | kept);
