@@ -1,0 +1,463 @@
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "cmd.h"
+#include "conversation.h"
+#include "display.h"
+#include "file.h"
+#include "line.h"
+#include "term.h"
+
+typedef struct chat {
+    lull_model *model;
+    lull_session *session;
+    lull_line *line;
+    lull_conversation said;
+    lull_generate_options opt;
+    const char *stop[LULL_STRINGS_CAP + 1];
+    lull_cmd_timings timings; /* of the last answer */
+    lull_buffer answer;       /* of the turn in progress */
+    char *prefill;            /* owned; the text to edit next, NULL for none */
+    bool is_interactive, stats_each_turn, is_over;
+    int rc; /* what the program is to exit with */
+} chat;
+
+/* Remarks of the program, apart from what the model says. */
+static void LULL_PRINTF(1, 2) note(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fputs(lull_style_of(stderr, LULL_STYLE_DIM), stderr);
+    vfprintf(stderr, fmt, args);
+    fprintf(stderr, "%s\n", lull_style_of(stderr, LULL_STYLE_OFF));
+    va_end(args);
+}
+
+static void complain(chat *c, const lull_error *err)
+{
+    fprintf(stderr, "lull chat: %s\n", err->msg);
+    if (!c->is_interactive) c->rc = LULL_EXIT_FAILED;
+}
+
+/* ---- answering ----------------------------------------------------------------------------- */
+
+static bool on_text(void *user, const char *text, size_t n_bytes, int32_t token)
+{
+    (void)token;
+    chat *c = user;
+    lull_buffer_append(&c->answer, text, n_bytes);
+    lull_display_write(stdout, text, n_bytes);
+    return fflush(stdout) == 0;
+}
+
+/* Bring the session to tokens [n]: keep what they have in common, forget the rest, evaluate what is
+ * missing. */
+static lull_status catch_up(chat *c, const lull_cmd_tokens *tokens, lull_error *err)
+{
+    const int32_t *have = lull_session_tokens(c->session);
+    size_t n_have = lull_session_n_tokens(c->session), n_common = 0;
+    while (n_common < n_have && n_common < tokens->n && have[n_common] == tokens->ids[n_common])
+        n_common++;
+    lull_session_truncate(c->session, n_common);
+    c->timings.n_prompt = tokens->n;
+    c->timings.n_evaluated = tokens->n - n_common;
+    lull_status st;
+    /* A Ctrl-C that came just after the last answer cancels the next call; it was not meant for
+     * it. */
+    do {
+        size_t n_done = lull_session_n_tokens(c->session);
+        st = lull_cmd_eval_prompt(c->session, tokens->ids + n_done, tokens->n - n_done, err);
+    } while (st == LULL_ECANCELLED && !lull_interrupt_signal());
+    return st;
+}
+
+static void tell_finish(const chat *c, lull_finish finish)
+{
+    if (!c->is_interactive) return;
+    if (finish == LULL_FINISH_LENGTH) note("[cut at %zu tokens, as -n says]", c->opt.max_tokens);
+    if (finish == LULL_FINISH_CONTEXT) note("[cut: the context is full]");
+    if (finish == LULL_FINISH_CANCELLED) note("[interrupted]");
+}
+
+/* Answer the last message. Whatever goes wrong, user and assistant take turns afterwards: without
+ * an answer the message is taken back. */
+static void answer(chat *c)
+{
+    lull_error err;
+    lull_cmd_tokens tokens = {0};
+    lull_generate_result result = {0};
+    lull_status st = LULL_OK;
+    size_t n_dropped = c->said.n_dropped;
+    lull_buffer_clear(&c->answer);
+    lull_interrupt_arm();
+    lull_interrupt_watch(c->session);
+    LULL_TRY(
+        lull_conversation_tokens(&c->said, c->model, lull_cmd_n_ctx(c->session), &tokens, &err));
+    if (c->said.n_dropped > n_dropped)
+        note("[the context is full: the oldest %zu messages are left out]", c->said.n_dropped);
+    double start = lull_clock_ms();
+    LULL_TRY(catch_up(c, &tokens, &err));
+    c->timings.prompt_ms = lull_clock_ms() - start;
+
+    st = lull_generate(c->session, &c->opt, &result, &err);
+    if (c->answer.n_bytes == 0 || c->answer.data[c->answer.n_bytes - 1] != '\n') putchar('\n');
+    fflush(stdout);
+    LULL_TRY(st);
+    c->timings.n_generated = result.n_tokens;
+    c->timings.first_token_ms = c->timings.prompt_ms + result.first_ms;
+    c->timings.gen_ms = result.total_ms;
+    c->timings.decode_ms = result.total_ms - result.first_ms;
+    tell_finish(c, result.finish);
+    if (result.finish == LULL_FINISH_CANCELLED && c->answer.n_bytes == 0)
+        lull_conversation_pop(&c->said);
+    else
+        LULL_TRY(lull_conversation_add(&c->said, "assistant", c->answer.data ? c->answer.data : "",
+                                       c->answer.n_bytes, &err));
+    if (c->stats_each_turn) lull_cmd_print_stats(c->model, c->session, &c->timings);
+done:
+    lull_interrupt_disarm();
+    lull_cmd_tokens_fini(&tokens);
+    /* Ctrl-C ends an answer; without a person there, or by another signal, it ends all. */
+    int signal_number = lull_interrupt_signal();
+    if (signal_number && (signal_number != SIGINT || !c->is_interactive)) {
+        c->is_over = true;
+        c->rc = 128 + signal_number;
+    }
+    if (st == LULL_OK) return;
+    lull_conversation_pop(&c->said);
+    if (st == LULL_ECANCELLED)
+        note("[interrupted; the message was taken back]");
+    else
+        complain(c, &err);
+}
+
+static void say(chat *c, const char *text, size_t n_bytes)
+{
+    lull_error err;
+    if (lull_conversation_add(&c->said, "user", text, n_bytes, &err) != LULL_OK)
+        complain(c, &err);
+    else
+        answer(c);
+}
+
+/* ---- commands ------------------------------------------------------------------------------ */
+
+typedef struct command {
+    const char *name, *arg, *help;         /* help is NULL for another name of one above */
+    void (*run)(chat *c, const char *arg); /* arg: what follows the name, "" for nothing */
+} command;
+
+/* The last message of the user, NULL when there is none. */
+static const char *last_message(const chat *c)
+{
+    return c->said.n >= 2 ? c->said.messages[c->said.n - 2].content : NULL;
+}
+
+static void take_back_exchange(chat *c)
+{
+    lull_conversation_pop(&c->said);
+    lull_conversation_pop(&c->said);
+}
+
+static void cmd_system(chat *c, const char *arg)
+{
+    lull_error err;
+    if (!*arg)
+        note("%s", c->said.system ? c->said.system : "there is no system message");
+    else if (lull_conversation_set_system(&c->said, strcmp(arg, "\"\"") ? arg : NULL, &err))
+        complain(c, &err);
+}
+
+static void cmd_undo(chat *c, const char *arg)
+{
+    (void)arg;
+    const char *message = last_message(c);
+    if (!message) {
+        note("there is nothing to undo");
+        return;
+    }
+    note("taken back: %s", message);
+    take_back_exchange(c);
+}
+
+static void cmd_retry(chat *c, const char *arg)
+{
+    (void)arg;
+    if (!last_message(c)) {
+        note("there is nothing to answer again");
+        return;
+    }
+    c->opt.sampling.seed++; /* the same one would draw the same answer at the same place */
+    lull_conversation_pop(&c->said);
+    answer(c);
+}
+
+static void cmd_edit(chat *c, const char *arg)
+{
+    const char *message = last_message(c);
+    if (!message) {
+        note("there is no message to edit");
+    } else if (*arg) {
+        take_back_exchange(c);
+        say(c, arg, strlen(arg));
+    } else if (!c->is_interactive) {
+        note("without a terminal: /edit NEW TEXT");
+    } else if ((c->prefill = strdup(message))) {
+        take_back_exchange(c);
+    }
+}
+
+static void cmd_stats(chat *c, const char *arg)
+{
+    (void)arg;
+    lull_cmd_print_stats(c->model, c->session, &c->timings);
+}
+
+static void cmd_clear(chat *c, const char *arg)
+{
+    (void)arg;
+    lull_conversation_clear(&c->said);
+}
+
+static void cmd_exit(chat *c, const char *arg)
+{
+    (void)arg;
+    c->is_over = true;
+}
+
+static void cmd_help(chat *c, const char *arg);
+
+static const command commands[] = {
+    {"/help", "", "this list", cmd_help},
+    {"/system", "TEXT", "set the system message; without TEXT show it, with \"\" remove it",
+     cmd_system},
+    {"/edit", "[TEXT]", "change the last message and have it answered again", cmd_edit},
+    {"/retry", "", "another answer to the last message", cmd_retry},
+    {"/undo", "", "take the last message and its answer back", cmd_undo},
+    {"/clear", "", "forget the conversation; the system message stays", cmd_clear},
+    {"/stats", "", "memory, and the timings of the last answer", cmd_stats},
+    {"/exit", "", "leave, as Ctrl-D does", cmd_exit},
+    {"/quit", "", NULL, cmd_exit},
+    {"/bye", "", NULL, cmd_exit},
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void cmd_help(chat *c, const char *arg)
+{
+    (void)c, (void)arg;
+    for (size_t i = 0; i < N_COMMANDS && commands[i].help; i++) {
+        char form[32];
+        snprintf(form, sizeof form, "%s %s", commands[i].name, commands[i].arg);
+        note("%-15s %s", form, commands[i].help);
+    }
+    note("A line that ends in \\ goes on in the next one; \"\"\" begins and ends several lines, "
+         "and\n"
+         "Alt-Enter breaks a line. Ctrl-C ends an answer. A message that begins with / is sent "
+         "with\n"
+         "a blank in front.");
+}
+
+static void run_command(chat *c, const char *text)
+{
+    char name[32];
+    size_t n = strcspn(text, " \t");
+    snprintf(name, sizeof name, "%.*s", (int)n, text);
+    const char *arg = text + n + strspn(text + n, " \t");
+    const char *names[N_COMMANDS];
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        names[i] = commands[i].name;
+        if (strcmp(name, commands[i].name) == 0) {
+            commands[i].run(c, arg);
+            return;
+        }
+    }
+    const char *near = lull_cli_nearest(name, names, N_COMMANDS);
+    lull_error err;
+    (void)lull_fail(&err, LULL_EINVAL, "unknown command %s%s%s; /help lists them", name,
+                    near ? ", did you mean " : "", near ? near : "");
+    complain(c, &err);
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+#define FENCE "\"\"\""
+
+static bool ends_with(const lull_buffer *b, const char *suffix)
+{
+    size_t n = strlen(suffix);
+    return b->n_bytes >= n && memcmp(b->data + b->n_bytes - n, suffix, n) == 0;
+}
+
+static void cut(lull_buffer *b, size_t n)
+{
+    b->n_bytes -= n;
+    b->data[b->n_bytes] = '\0';
+}
+
+/* One message into *out, of several lines perhaps. */
+static lull_line_event read_message(chat *c, const char *prefill, lull_buffer *out)
+{
+    const char *text;
+    size_t n_bytes;
+    lull_buffer_clear(out);
+    lull_line_event event = lull_line_read(c->line, "> ", prefill, &text, &n_bytes);
+    if (event != LULL_LINE_TEXT) return event;
+    size_t n_fence = strlen(FENCE);
+    bool is_fenced = strncmp(text, FENCE, n_fence) == 0;
+    if (is_fenced) text += n_fence, n_bytes -= n_fence;
+    lull_buffer_append(out, text, n_bytes);
+    for (;;) {
+        bool is_closed = is_fenced && ends_with(out, FENCE);
+        bool goes_on = is_fenced ? !is_closed : ends_with(out, "\\");
+        if (is_closed) cut(out, n_fence);
+        if (!goes_on) break;
+        if (!is_fenced) cut(out, 1);
+        event = lull_line_read(c->line, ". ", NULL, &text, &n_bytes);
+        if (event == LULL_LINE_INTERRUPT) return event;
+        if (event == LULL_LINE_END) break; /* what there is, is the message */
+        if (out->n_bytes > 0) lull_buffer_append_str(out, "\n");
+        lull_buffer_append(out, text, n_bytes);
+    }
+    /* The line feed before a closing fence is the fence's. */
+    if (is_fenced && ends_with(out, "\n")) cut(out, 1);
+    return out->is_failed ? LULL_LINE_END : LULL_LINE_TEXT;
+}
+
+static void converse(chat *c)
+{
+    lull_buffer message = {0};
+    while (!c->is_over) {
+        char *prefill = c->prefill;
+        c->prefill = NULL;
+        lull_line_event event = read_message(c, prefill, &message);
+        free(prefill);
+        if (event == LULL_LINE_END) break;
+        if (event == LULL_LINE_INTERRUPT) {
+            note("Ctrl-D or /exit leaves");
+            continue;
+        }
+        if (strspn(message.data, " \t\r\n") == message.n_bytes) continue;
+        lull_line_remember(c->line, message.data);
+        if (message.data[0] == '/' && !strchr(message.data, '\n'))
+            run_command(c, message.data);
+        else
+            say(c, message.data, message.n_bytes);
+    }
+    lull_buffer_fini(&message);
+}
+
+/* ---- setting up ---------------------------------------------------------------------------- */
+
+/* $XDG_STATE_HOME/lull/chat_history, owned: free(); NULL when there is no place for it. */
+static char *history_path(void)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    lull_buffer b = {0};
+    if (state && *state == '/')
+        lull_buffer_printf(&b, "%s/lull", state);
+    else if (home && *home == '/')
+        lull_buffer_printf(&b, "%s/.local/state/lull", home);
+    else
+        return NULL;
+    if (!b.is_failed && lull_dir_create(b.data, NULL) == LULL_OK)
+        lull_buffer_append_str(&b, "/chat_history");
+    else
+        b.is_failed = true;
+    return lull_buffer_take(&b, NULL);
+}
+
+typedef struct args {
+    const char *model, *system;
+    int64_t n_threads, n_ctx;
+    bool stats, no_history;
+    lull_cmd_sampling sampling;
+} args;
+
+static void greet(const chat *c)
+{
+    lull_model_info info = lull_model_get_info(c->model);
+    if (c->is_interactive)
+        note("%s, %zu positions. /help lists the commands, Ctrl-D leaves.",
+             *info.name ? info.name : info.architecture, lull_cmd_n_ctx(c->session));
+    if (!info.chat_template)
+        note("This file has no chat template: plain \"User:\" and \"Assistant:\" lines are used, "
+             "and "
+             "the answers\nare what the model goes on with.");
+}
+
+static lull_status set_up(chat *c, const args *a, lull_error *err)
+{
+    static const char *names[N_COMMANDS];
+    for (size_t i = 0; i < N_COMMANDS; i++) names[i] = commands[i].name;
+    char *path = NULL;
+    lull_status st = LULL_OK;
+    lull_interrupt_arm(); /* loading can be interrupted, too */
+    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, false, &c->model, err));
+    LULL_TRY(lull_cmd_new_session(c->model, (size_t)a->n_ctx, &c->session, err));
+    LULL_TRY(lull_conversation_set_system(&c->said, a->system, err));
+    if (!a->no_history) path = history_path();
+    LULL_TRY(lull_line_new("lull", path, &c->line, err));
+    lull_line_set_words(c->line, names, N_COMMANDS);
+    c->is_interactive = lull_line_is_interactive(c->line);
+    c->stats_each_turn = a->stats;
+    c->timings.load_ms = lull_model_get_info(c->model).load_ms;
+    c->opt.on_text = on_text;
+    c->opt.user = c;
+    if (!lull_model_get_info(c->model).chat_template) {
+        memcpy(c->stop, c->opt.stop, c->opt.n_stop * sizeof *c->stop);
+        c->stop[c->opt.n_stop++] = LULL_CONVERSATION_PLAIN_STOP;
+        c->opt.stop = c->stop;
+    }
+done:
+    lull_interrupt_disarm();
+    free(path);
+    return st;
+}
+
+int lull_cmd_chat(int argc, char **argv)
+{
+    args a = {0};
+    chat c = {.rc = LULL_EXIT_OK};
+    lull_sampling_init(&a.sampling, 0.7f, 0.95f);
+    a.sampling.top_k = 40;
+    const lull_option options[] = {
+        {0, "system", "system-prompt", LULL_OPT_STRING, &a.system, 0, 0, "TEXT",
+         "the system message"},
+        {'c', "ctx", "ctx-size", LULL_OPT_INT, &a.n_ctx, 1, 1e9, "N",
+         "positions for the conversation (default: the model's)"},
+        {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 1024, "N",
+         "threads (default: $LULL_THREADS, else the cores)"},
+        {0, "stats", NULL, LULL_OPT_FLAG, &a.stats, 0, 0, NULL,
+         "print memory and timings after each answer"},
+        {0, "no-history", NULL, LULL_OPT_FLAG, &a.no_history, 0, 0, NULL,
+         "keep no history of what is typed"},
+    };
+    const lull_cli cli = {
+        .verb = "chat",
+        .operands = "MODEL",
+        .about = "Talk with a model. Without a terminal each line of standard input is a message.\n"
+                 "Answers are drawn with temperature 0.7, top-k 40 and top-p 0.95 unless told "
+                 "otherwise.",
+        .groups = {{"Options", options, sizeof options / sizeof *options},
+                   {"Generation", a.sampling.rows, LULL_SAMPLING_ROWS}}};
+    int rc = lull_cli_parse(&cli, argc, argv, &a.model);
+    if (rc < 0) rc = lull_sampling_apply(&a.sampling, "chat", &c.opt);
+    if (rc >= 0) return rc;
+    lull_error err;
+    if (set_up(&c, &a, &err) == LULL_OK) {
+        greet(&c);
+        converse(&c);
+    } else {
+        c.rc = lull_cmd_fail("chat", &err);
+    }
+    free(c.prefill);
+    lull_line_free(c.line);
+    lull_conversation_fini(&c.said);
+    lull_buffer_fini(&c.answer);
+    lull_session_free(c.session);
+    lull_model_close(c.model);
+    return c.rc;
+}

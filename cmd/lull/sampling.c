@@ -1,0 +1,92 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "cmd.h"
+
+void lull_sampling_init(lull_cmd_sampling *a, float temperature, float top_p)
+{
+    memset(a, 0, sizeof *a);
+    a->s = lull_sampling_default();
+    a->s.temperature = temperature;
+    a->s.top_p = top_p;
+    a->penalty_window = 64;
+    a->max_tokens = -1;
+    a->seed = -1;
+    const double big = 1e9;
+    lull_sampling *s = &a->s;
+    const lull_option rows[LULL_SAMPLING_ROWS] = {
+        {'n', "predict", "n-predict max-tokens", LULL_OPT_INT, &a->max_tokens, -1, 1e12, "N",
+         "generate at most N tokens (-1: until the model ends)"},
+        {0, "temperature", "temp", LULL_OPT_FLOAT, &s->temperature, 0, 100, "T",
+         "0 is greedy: always the likeliest token"},
+        {0, "top-k", NULL, LULL_OPT_INT, &a->top_k, 0, big, "K",
+         "draw from the K likeliest (0: off)"},
+        {0, "top-p", NULL, LULL_OPT_FLOAT, &s->top_p, 0, 1, "P",
+         "draw from the likeliest that sum to P (1: off)"},
+        {0, "min-p", NULL, LULL_OPT_FLOAT, &s->min_p, 0, 1, "P",
+         "drop what is less likely than P times the likeliest (0: off)"},
+        {0, "typical-p", "typical", LULL_OPT_FLOAT, &s->typical_p, 0, 1, "P",
+         "draw from the most typical that sum to P (1: off)"},
+        {0, "repeat-penalty", NULL, LULL_OPT_FLOAT, &s->repeat_penalty, 1e-3, 100, "X",
+         "make tokens seen before less likely (1: off)"},
+        {0, "frequency-penalty", NULL, LULL_OPT_FLOAT, &s->frequency_penalty, -100, 100, "X",
+         "subtract X for each time a token was seen (0: off)"},
+        {0, "presence-penalty", NULL, LULL_OPT_FLOAT, &s->presence_penalty, -100, 100, "X",
+         "subtract X once for a token that was seen (0: off)"},
+        {0, "repeat-last-n", NULL, LULL_OPT_INT, &a->penalty_window, -1, big, "N",
+         "the penalties look back N tokens (-1: all; default 64)"},
+        {0, "logit-bias", NULL, LULL_OPT_STRINGS, &a->bias_args, 0, 0, "ID=X",
+         "add X to a token's logit, -inf bans it; may be repeated"},
+        {'s', "seed", NULL, LULL_OPT_INT, &a->seed, -1, INFINITY, "N",
+         "same seed, same draws (-1: a new one each time)"},
+        {'r', "stop", "reverse-prompt", LULL_OPT_STRINGS, &a->stop, 0, 0, "TEXT",
+         "end before TEXT; may be repeated"},
+        {0, "ignore-eos", "ignore-eog", LULL_OPT_FLAG, &a->ignore_eog, 0, 0, NULL,
+         "go on past the model's own end"},
+    };
+    memcpy(a->rows, rows, sizeof rows);
+}
+
+/* "ID=X", and "ID+X" or "ID-X" as other programs write it. */
+static bool parse_bias(const char *text, lull_logit_bias *out)
+{
+    char *end;
+    long id = strtol(text, &end, 10);
+    if (end == text || id < 0 || id > INT32_MAX) return false;
+    const char *value = *end == '=' ? end + 1 : end;
+    if (*end != '=' && *end != '+' && *end != '-') return false;
+    double bias = strtod(value, &end);
+    if (end == value || *end || isnan(bias) || bias == INFINITY) return false;
+    *out = (lull_logit_bias){.token = (int32_t)id, .bias = (float)bias};
+    return true;
+}
+
+int lull_sampling_apply(lull_cmd_sampling *a, const char *verb, lull_generate_options *opt)
+{
+    for (size_t i = 0; i < a->stop.n; i++)
+        if (!*a->stop.v[i]) return lull_cli_usage(verb, "--stop needs a text that is not empty");
+    for (size_t i = 0; i < a->bias_args.n; i++)
+        if (!parse_bias(a->bias_args.v[i], &a->bias[i]))
+            return lull_cli_usage(verb, "--logit-bias takes ID=X, such as 42=-1.5, not '%s'",
+                                  a->bias_args.v[i]);
+    /* A seed that fits in JSON's exact integers, so that it can be given again. */
+    uint64_t drawn = 0;
+    if (a->seed < 0 && getrandom(&drawn, sizeof drawn, 0) == sizeof drawn)
+        a->seed = (int64_t)(drawn >> 11);
+
+    a->s.top_k = (int)a->top_k;
+    a->s.penalty_window = (int)a->penalty_window;
+    a->s.seed = (uint64_t)a->seed;
+    a->s.bias = a->bias;
+    a->s.n_bias = a->bias_args.n;
+
+    *opt = lull_generate_options_default();
+    opt->sampling = a->s;
+    opt->max_tokens = a->max_tokens < 0 ? SIZE_MAX : (size_t)a->max_tokens;
+    opt->stop = a->stop.v;
+    opt->n_stop = a->stop.n;
+    opt->ignore_eog = a->ignore_eog;
+    return -1;
+}
