@@ -100,7 +100,8 @@ lull_status lull_file_read(const char *path, size_t max_bytes, char **text, size
     return st;
 }
 
-lull_status lull_file_write_all(int fd, const char *path, const void *data, size_t n_bytes, lull_error *err)
+lull_status lull_file_write_all(int fd, const char *path, const void *data, size_t n_bytes,
+                                lull_error *err)
 {
     const char *p = data;
     while (n_bytes > 0) {

@@ -31,12 +31,14 @@ void lull_file_map_close(lull_file_map *map); /* accepts a zeroed map */
 LULL_NODISCARD lull_status lull_file_read(const char *path, size_t max_bytes, char **text,
                                           size_t *n_bytes, lull_error *err);
 
-/* Replace path by data [n_bytes]: written beside it, then renamed, so that readers see the old or the new bytes. Not synced:
- * for caches. LULL_EIO leaves what was there. */
-LULL_NODISCARD lull_status lull_file_replace(const char *path, const void *data, size_t n_bytes, lull_error *err);
+/* Replace path by data [n_bytes]: written beside it, then renamed, so that readers see the old or
+ * the new bytes. Not synced: for caches. LULL_EIO leaves what was there. */
+LULL_NODISCARD lull_status lull_file_replace(const char *path, const void *data, size_t n_bytes,
+                                             lull_error *err);
 
 /* Write all of data to an open file; LULL_EIO (a full disk among others) names `path`. */
-LULL_NODISCARD lull_status lull_file_write_all(int fd, const char *path, const void *data, size_t n_bytes, lull_error *err);
+LULL_NODISCARD lull_status lull_file_write_all(int fd, const char *path, const void *data,
+                                               size_t n_bytes, lull_error *err);
 
 /* Create path and its parents, mode 0700 for those that are new. */
 LULL_NODISCARD lull_status lull_dir_create(const char *path, lull_error *err);

@@ -1,10 +1,12 @@
-/* The barrier and the start signal are both a 32-bit word that its waiters watch: first by spinning, then through
- * futex(2). A word is only ever increased, so a waiter that missed its wake-up sees the new value. */
+/* The barrier and the start signal are both a 32-bit word that its waiters watch: first by
+ * spinning, then through futex(2). A word is only ever increased, so a waiter that missed its
+ * wake-up sees the new value. */
 #include "team.h"
 
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -22,8 +24,8 @@ typedef struct signal_word {
 } signal_word;
 
 struct lull_team {
-    signal_word start;   /* increased by one a run */
-    signal_word passed;  /* increased by one a barrier */
+    signal_word start;  /* increased by one a run */
+    signal_word passed; /* increased by one a barrier */
     _Alignas(64) atomic_int n_arrived;
     int n_threads, n_started;
     bool is_crowded; /* more members than cores: spinning would keep the others from running */
@@ -51,8 +53,8 @@ static void word_wait(signal_word *w, unsigned seen, bool is_crowded)
         else
             pause_briefly();
     }
-    /* The order of "count me, look again" here and "raise, look for waiters" in word_raise is sequentially
-     * consistent, so that one of the two sees the other. */
+    /* The order of "count me, look again" here and "raise, look for waiters" in word_raise is
+     * sequentially consistent, so that one of the two sees the other. */
     atomic_fetch_add(&w->n_parked, 1);
     while (atomic_load(&w->value) == seen)
         syscall(SYS_futex, &w->value, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
@@ -122,7 +124,8 @@ lull_status lull_team_new(int n_threads, lull_team **out, lull_error *err)
     t->n_threads = n_threads;
     t->is_crowded = n_threads > lull_cpu_count();
     t->threads = calloc((size_t)n_threads, sizeof *t->threads);
-    lull_status st = t->threads ? LULL_OK : lull_fail(err, LULL_ENOMEM, "out of memory for threads");
+    lull_status st =
+        t->threads ? LULL_OK : lull_fail(err, LULL_ENOMEM, "out of memory for threads");
     for (int i = 1; i < n_threads && st == LULL_OK; i++) {
         member_start *me = malloc(sizeof *me);
         if (!me) {
@@ -133,7 +136,8 @@ lull_status lull_team_new(int n_threads, lull_team **out, lull_error *err)
         int code = pthread_create(&t->threads[i - 1], NULL, member_main, me);
         if (code) {
             free(me);
-            st = lull_fail(err, LULL_EIO, "cannot start thread %d of %d: %s", i + 1, n_threads, strerror(code));
+            st = lull_fail(err, LULL_EIO, "cannot start thread %d of %d: %s", i + 1, n_threads,
+                           strerror(code));
             break;
         }
         t->n_started++;

@@ -1,8 +1,9 @@
 /* The CPU as a device: a team of threads runs the list of steps together and meets after each.
  *
- * A step is cut into pieces that members claim from a counter; which member computes a piece cannot be seen in the result, since
- * pieces are cut where the numerics class has no order (rows, tiles of a matrix, heads, spans of attention).
- * All work memory is planned once; nothing is allocated while steps run. */
+ * A step is cut into pieces that members claim from a counter; which member computes a piece
+ * cannot be seen in the result, since pieces are cut where the numerics class has no order (rows,
+ * tiles of a matrix, heads, spans of attention). All work memory is planned once; nothing is
+ * allocated while steps run. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,25 +17,28 @@
 
 enum {
     PAGE = LULL_PAGE_POSITIONS,
-    SPAN_PAGES = 16,                   /* of the numerics class: spans are summed apart, then joined */
+    SPAN_PAGES = 16, /* of the numerics class: spans are summed apart, then joined */
     SPAN_POSITIONS = SPAN_PAGES * PAGE,
-    MAX_GROUP = 48,                    /* queries that go through the pages together in a prefill */
-    PHASES = 2,                        /* claim counters a step */
+    MAX_GROUP = 96, /* queries that go through the pages together in a prefill */
+    MAX_GROUP_ELEMS =
+        12288,  /* … of all their elements, so that they stay in cache beside the page */
+    PHASES = 2, /* claim counters a step */
     MAX_STEPS = 8 * LULL_MAX_LAYERS,
     PIECES_PER_MEMBER = 8
 };
 
 /* A member's own work memory. */
 typedef struct member_work {
-    float *row;                /* [max_d_in] a row after the prologue */
-    uint8_t *panel[2];         /* quantised and float panel of one token */
-    float *page;               /* [128 max_d_head] a page widened */
-    float *q, *o, *o_all;      /* [MAX_GROUP][max_d_head] */
+    float *row;           /* [max_d_in] a row after the prologue */
+    uint8_t *panel[2];    /* quantised and float panel of one token */
+    float *page;          /* [128 max_d_head] a page widened */
+    float *q, *o, *o_all; /* [max_group][d_head] */
     float m[MAX_GROUP], l[MAX_GROUP], m_all[MAX_GROUP], l_all[MAX_GROUP];
     int16_t lo[MAX_GROUP], hi[MAX_GROUP];
 } member_work;
 
-/* Rows that go through attention together: of one sequence, at most MAX_GROUP / (n_head / n_kv). */
+/* Rows that go through attention together: of one sequence, with at most max_group queries a KV
+ * head. */
 typedef struct row_block {
     int first, n;
 } row_block;
@@ -45,11 +49,11 @@ struct lull_device {
     lull_device_plan plan;
     uint8_t *memory; /* owned: everything below but claims */
     size_t memory_bytes;
-    member_work *works;      /* [n_threads] */
-    uint8_t *panels[2];      /* quantised and float panels of all rows */
-    float *angles;           /* [LULL_MAX_ROPES][max_rows][max_d_head] */
-    float *partials;         /* spans of a decode step, see attend_spans */
-    row_block *blocks;       /* [max_rows] */
+    member_work *works; /* [n_threads] */
+    uint8_t *panels[2]; /* quantised and float panels of all rows */
+    float *angles;      /* [LULL_MAX_ROPES][max_rows][max_d_head] */
+    float *partials;    /* spans of a decode step, see attend_spans */
+    row_block *blocks;  /* [max_rows] */
     int max_spans, max_span_pairs;
     atomic_int *claims; /* [MAX_STEPS][PHASES] owned */
 };
@@ -59,13 +63,15 @@ typedef struct run {
     const lull_step *steps;
     int n_steps;
     const lull_batch *batch;
-    int n_blocks;       /* of rows for attention; 0: by spans */
-    atomic_int stop_at; /* the step before which all members leave; written by member 0 a step ahead */
+    int n_blocks; /* of rows for attention; 0: by spans */
+    atomic_int
+        stop_at; /* the step before which all members leave; written by member 0 a step ahead */
 } run;
 
 void *lull_memory_reserve(size_t n_bytes)
 {
-    void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
 
@@ -74,7 +80,7 @@ void lull_memory_release(void *p, size_t n_bytes)
     if (p) munmap(p, n_bytes);
 }
 
-/* ---- pieces ----------------------------------------------------------------------------------------------------- */
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
 static int min_int(int a, int b)
 {
@@ -86,7 +92,8 @@ static int ceil_div(int a, int b)
     return (a + b - 1) / b;
 }
 
-/* A share of n pieces for every member, several shares each, so that a slow member does not hold up the rest. */
+/* A share of n pieces for every member, several shares each, so that a slow member does not hold
+ * up the rest. */
 static int share_of(int n, int n_members)
 {
     int share = n / (n_members * PIECES_PER_MEMBER);
@@ -96,19 +103,28 @@ static int share_of(int n, int n_members)
 /* Claim the next [*from, *to) of n pieces in phase `phase` of a step; false when none are left. */
 static bool claim(run *r, int step, int phase, int share, int n, int *from, int *to)
 {
-    *from = atomic_fetch_add_explicit(&r->d->claims[step * PHASES + phase], share, memory_order_relaxed);
+    *from = atomic_fetch_add_explicit(&r->d->claims[step * PHASES + phase], share,
+                                      memory_order_relaxed);
     *to = min_int(*from + share, n);
     return *from < n;
 }
 
-/* ---- linear ----------------------------------------------------------------------------------------------------- */
+static int max_group(int d_head)
+{
+    return min_int(MAX_GROUP, MAX_GROUP_ELEMS / d_head);
+}
 
-static const float *apply_prologue(const lull_kernels *k, const lull_step *s, size_t row, float *scratch)
+/* ---- linear ---------------------------------------------------------------------------------- */
+
+static const float *apply_prologue(const lull_kernels *k, const lull_step *s, size_t row,
+                                   float *scratch)
 {
     const float *in = s->in + row * (size_t)s->d_in;
     switch (s->prologue) {
     case LULL_PROLOGUE_NORM: k->rms_norm(in, s->norm, s->d_in, s->eps, scratch); return scratch;
-    case LULL_PROLOGUE_GATED: k->gated(s->act, in, s->in2 + row * (size_t)s->d_in, s->d_in, scratch); return scratch;
+    case LULL_PROLOGUE_GATED:
+        k->gated(s->act, in, s->in2 + row * (size_t)s->d_in, s->d_in, scratch);
+        return scratch;
     case LULL_PROLOGUE_NONE: break;
     }
     return in;
@@ -119,9 +135,10 @@ static bool is_float(lull_dtype t)
     return t == LULL_DTYPE_F32 || t == LULL_DTYPE_F16 || t == LULL_DTYPE_BF16;
 }
 
-/* Fill a panel of T tokens, of both kinds if the step's matrices need both, with n <= T rows from `first`. */
-static void fill_panel(const lull_kernels *k, const lull_step *s, int first, int n, int T, uint8_t *const panel[2],
-                       float *scratch)
+/* Fill a panel of T tokens, of both kinds if the step's matrices need both, with n <= T rows from
+ * `first`. */
+static void fill_panel(const lull_kernels *k, const lull_step *s, int first, int n, int T,
+                       uint8_t *const panel[2], float *scratch)
 {
     bool needs[2] = {false, false};
     for (int i = 0; i < s->n_w; i++) needs[is_float(s->w[i]->dtype)] = true;
@@ -132,13 +149,15 @@ static void fill_panel(const lull_kernels *k, const lull_step *s, int first, int
         const float *x = apply_prologue(k, s, (size_t)(first + t), scratch);
         if (needs[0]) k->quantize(x, s->d_in, T, t, panel[0]);
         if (needs[1])
-            for (int c = 0; c < s->d_in; c++) ((float *)panel[1])[(size_t)c * (size_t)T + (size_t)t] = x[c];
+            for (int c = 0; c < s->d_in; c++)
+                ((float *)panel[1])[(size_t)c * (size_t)T + (size_t)t] = x[c];
     }
 }
 
 /* Multiply one tile by all panels and store the rows that exist. */
-static void multiply_tile(const lull_kernels *k, const lull_step *s, const lull_packed *w, float *out, int tile, int n_rows,
-                          uint8_t *const panels[2], size_t panel_stride)
+static void multiply_tile(const lull_kernels *k, const lull_step *s, const lull_packed *w,
+                          float *out, int tile, int n_rows, uint8_t *const panels[2],
+                          size_t panel_stride)
 {
     const uint8_t *data = w->data + (size_t)tile * w->tile_bytes;
     int row0 = tile * LULL_TILE_ROWS, n_valid = min_int(w->n_rows - row0, LULL_TILE_ROWS);
@@ -152,6 +171,8 @@ static void multiply_tile(const lull_kernels *k, const lull_step *s, const lull_
             const float *src = y + t * LULL_TILE_ROWS;
             if (s->is_added)
                 k->add(dst, src, n_valid);
+            else if (n_valid == LULL_TILE_ROWS) /* a constant size is copied in place */
+                memcpy(dst, src, LULL_TILE_ROWS * sizeof *dst);
             else
                 memcpy(dst, src, (size_t)n_valid * sizeof *dst);
         }
@@ -173,9 +194,11 @@ static void run_linear(run *r, int step, int n_rows, int member, int n_members)
     } else {
         int n_panels = ceil_div(n_rows, LULL_PANEL_MAX);
         while (claim(r, step, 0, 1, n_panels, &from, &to)) {
-            uint8_t *panel[2] = {d->panels[0] + (size_t)from * stride, d->panels[1] + (size_t)from * stride};
+            uint8_t *panel[2] = {d->panels[0] + (size_t)from * stride,
+                                 d->panels[1] + (size_t)from * stride};
             int first = from * LULL_PANEL_MAX, n = min_int(n_rows - first, LULL_PANEL_MAX);
-            fill_panel(d->kernels, s, first, n, lull_panel_tokens[lull_panel_size_for(n)], panel, work->row);
+            fill_panel(d->kernels, s, first, n, lull_panel_tokens[lull_panel_size_for(n)], panel,
+                       work->row);
         }
         lull_team_barrier(d->team);
     }
@@ -191,14 +214,16 @@ static void run_linear(run *r, int step, int n_rows, int member, int n_members)
     }
 }
 
-/* ---- keys, values, attention ------------------------------------------------------------------------------------ */
+/* ---- keys, values, attention ----------------------------------------------------------------- */
 
 static float *angles_of(const lull_device *d, int rope, int row)
 {
-    return d->angles + ((size_t)rope * (size_t)d->plan.max_rows + (size_t)row) * (size_t)d->plan.max_d_head;
+    return d->angles +
+           ((size_t)rope * (size_t)d->plan.max_rows + (size_t)row) * (size_t)d->plan.max_d_head;
 }
 
-/* in: q [n_head][d_head], in2: k, out[0]: v [n_kv][d_head]. A piece is one head of q, or one of k and v, of one row. */
+/* in: q [n_head][d_head], in2: k, out[0]: v [n_kv][d_head]. A piece is one head of q, or one of k
+ * and v, of one row. */
 static void run_store_kv(run *r, int step, int n_members)
 {
     const lull_step *s = &r->steps[step];
@@ -225,7 +250,8 @@ static void run_store_kv(run *r, int step, int n_members)
             int pos = b->pos[row], at = pos % PAGE;
             uint8_t *plane = b->views[b->seq[row]].pages[kv->plane_of[s->layer]][pos / PAGE];
             k->kv_store(x, d, lull_kv_k(kv, plane, s->layer, head) + at, PAGE);
-            const float *v = s->out[0] + ((size_t)row * (size_t)kv->n_kv + (size_t)head) * (size_t)d;
+            const float *v =
+                s->out[0] + ((size_t)row * (size_t)kv->n_kv + (size_t)head) * (size_t)d;
             k->kv_store(v, d, lull_kv_v(kv, plane, s->layer, head) + (size_t)at * (size_t)d, 1);
         }
     }
@@ -245,10 +271,12 @@ static int first_page_seen(int pos, int n_window)
     return n_window > 0 && pos >= n_window ? (pos - n_window + 1) / PAGE : 0;
 }
 
-/* The pages [page, end) of one KV head for n_rows rows from `row` (positions ascending) and n_heads query heads from
- * `head`: queries in q [n_rows n_heads][d]. State m, l, o is set up and filled. */
-static void attend_pages(run *r, const lull_step *s, int row, int n_rows, int n_heads, int kv_head, int page, int end,
-                         member_work *work, const float *q, float *m, float *l, float *o)
+/* The pages [page, end) of one KV head for n_rows rows from `row` (positions ascending) and
+ * n_heads query heads from `head`: queries in q [n_rows n_heads][d]. State m, l, o is set up and
+ * filled. */
+static void attend_pages(run *r, const lull_step *s, int row, int n_rows, int n_heads, int kv_head,
+                         int page, int end, member_work *work, const float *q, float *m, float *l,
+                         float *o)
 {
     const lull_batch *b = r->batch;
     const lull_kv_layout *kv = b->kv;
@@ -260,6 +288,7 @@ static void attend_pages(run *r, const lull_step *s, int row, int n_rows, int n_
     memset(o, 0, sizeof *o * (size_t)n_q * (size_t)d);
     uint8_t *const *pages = b->views[b->seq[row]].pages[kv->plane_of[s->layer]];
     for (; page < end; page++) {
+        int next = page + 1 < end ? page + 1 : page;
         for (int t = 0; t < n_q; t++)
             seen_of_page(b->pos[row + t / n_heads], s->n_window, page, &work->lo[t], &work->hi[t]);
         r->d->kernels->attend(&(lull_attend_args){
@@ -267,6 +296,8 @@ static void attend_pages(run *r, const lull_step *s, int row, int n_rows, int n_
             .q_stride = (size_t)d,
             .k = lull_kv_k(kv, pages[page], s->layer, kv_head),
             .v = lull_kv_v(kv, pages[page], s->layer, kv_head),
+            .next_k = lull_kv_k(kv, pages[next], s->layer, kv_head),
+            .next_v = lull_kv_v(kv, pages[next], s->layer, kv_head),
             .lo = work->lo,
             .hi = work->hi,
             .m = m,
@@ -286,7 +317,8 @@ static void write_mean(const float *o, float l, int d, float *out)
     for (int i = 0; i < d; i++) out[i] = o[i] * inverse;
 }
 
-/* Many rows: a piece is a block of rows and a KV head, which walks through its pages span by span. */
+/* Many rows: a piece is a block of rows and a KV head, which walks through its pages span by span.
+ */
 static void attend_blocks(run *r, int step, int n_blocks, member_work *work)
 {
     const lull_step *s = &r->steps[step];
@@ -297,9 +329,10 @@ static void attend_blocks(run *r, int step, int n_blocks, member_work *work)
         row_block block = r->d->blocks[n_blocks - 1 - i / kv->n_kv]; /* long ones first */
         int head = i % kv->n_kv, n_q = block.n * n_heads;
         for (int t = 0; t < n_q; t++) {
-            size_t row = (size_t)(block.first + t / n_heads), h = (size_t)(head * n_heads + t % n_heads);
-            memcpy(work->q + (size_t)t * (size_t)d, s->in + (row * (size_t)s->n_head + h) * (size_t)d,
-                   sizeof(float) * (size_t)d);
+            size_t row = (size_t)(block.first + t / n_heads),
+                   h = (size_t)(head * n_heads + t % n_heads);
+            memcpy(work->q + (size_t)t * (size_t)d,
+                   s->in + (row * (size_t)s->n_head + h) * (size_t)d, sizeof(float) * (size_t)d);
             work->m_all[t] = -INFINITY;
             work->l_all[t] = 0;
         }
@@ -308,23 +341,25 @@ static void attend_blocks(run *r, int step, int n_blocks, member_work *work)
         int end = b->pos[block.first + block.n - 1] / PAGE + 1;
         while (page < end) {
             int span_end = min_int((page / SPAN_PAGES + 1) * SPAN_PAGES, end);
-            attend_pages(r, s, block.first, block.n, n_heads, head, page, span_end, work, work->q, work->m, work->l,
-                         work->o);
+            attend_pages(r, s, block.first, block.n, n_heads, head, page, span_end, work, work->q,
+                         work->m, work->l, work->o);
             for (int t = 0; t < n_q; t++)
-                r->d->kernels->attend_join(&work->m_all[t], &work->l_all[t], work->o_all + (size_t)t * (size_t)d,
-                                           work->m[t], work->l[t], work->o + (size_t)t * (size_t)d, d);
+                r->d->kernels->attend_join(&work->m_all[t], &work->l_all[t],
+                                           work->o_all + (size_t)t * (size_t)d, work->m[t],
+                                           work->l[t], work->o + (size_t)t * (size_t)d, d);
             page = span_end;
         }
         for (int t = 0; t < n_q; t++) {
-            size_t row = (size_t)(block.first + t / n_heads), h = (size_t)(head * n_heads + t % n_heads);
+            size_t row = (size_t)(block.first + t / n_heads),
+                   h = (size_t)(head * n_heads + t % n_heads);
             write_mean(work->o_all + (size_t)t * (size_t)d, work->l_all[t], d,
                        s->out[0] + (row * (size_t)s->n_head + h) * (size_t)d);
         }
     }
 }
 
-/* Few rows: a piece is a row, a KV head (or a part of its query heads) and a span; the spans are joined afterwards. A partial
- * result is [d] sums, then m and l. */
+/* Few rows: a piece is a row, a KV head (or a part of its query heads) and a span; the spans are
+ * joined afterwards. A partial result is [d] sums, then m and l. */
 static void attend_spans(run *r, int step, int n_members, member_work *work)
 {
     const lull_step *s = &r->steps[step];
@@ -339,21 +374,26 @@ static void attend_spans(run *r, int step, int n_members, member_work *work)
         end_span = end > end_span ? end : end_span;
     }
     int n_spans = end_span - first_span, n_pairs = b->n_rows * kv->n_kv;
-    int n_parts = min_int(group, ceil_div(2 * n_members, n_pairs * n_spans)), part_heads = ceil_div(group, n_parts);
+    int n_parts = min_int(group, ceil_div(2 * n_members, n_pairs * n_spans)),
+        part_heads = ceil_div(group, n_parts);
     n_parts = ceil_div(group, part_heads);
     size_t partial = (size_t)d + 16, n = (size_t)n_pairs * (size_t)n_spans * (size_t)n_parts;
     while (claim(r, step, 0, 1, (int)n, &from, &to)) {
-        int part = from % n_parts, span = first_span + from / n_parts % n_spans, pair = from / (n_parts * n_spans);
+        int part = from % n_parts, span = first_span + from / n_parts % n_spans,
+            pair = from / (n_parts * n_spans);
         int row = pair / kv->n_kv, head = pair % kv->n_kv, h0 = part * part_heads;
         int n_heads = min_int(part_heads, group - h0);
         int page = first_page_seen(b->pos[row], s->n_window), end = b->pos[row] / PAGE + 1;
         page = page > span * SPAN_PAGES ? page : span * SPAN_PAGES;
         end = min_int(end, (span + 1) * SPAN_PAGES);
-        const float *q = s->in + ((size_t)row * (size_t)s->n_head + (size_t)(head * group + h0)) * (size_t)d;
+        const float *q =
+            s->in + ((size_t)row * (size_t)s->n_head + (size_t)(head * group + h0)) * (size_t)d;
         attend_pages(r, s, row, 1, n_heads, head, page, end, work, q, work->m, work->l, work->o);
         for (int t = 0; t < n_heads; t++) {
-            float *dst = dev->partials + (((size_t)pair * (size_t)group + (size_t)(h0 + t)) * (size_t)dev->max_spans +
-                                          (size_t)(span - first_span)) * partial;
+            float *dst = dev->partials + (((size_t)pair * (size_t)group + (size_t)(h0 + t)) *
+                                              (size_t)dev->max_spans +
+                                          (size_t)(span - first_span)) *
+                                             partial;
             memcpy(dst, work->o + (size_t)t * (size_t)d, sizeof(float) * (size_t)d);
             dst[d] = work->m[t];
             dst[d + 1] = work->l[t];
@@ -370,7 +410,7 @@ static void attend_spans(run *r, int step, int n_members, member_work *work)
     }
 }
 
-/* ---- the rest --------------------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 static void run_embed(run *r, int step, int n_members)
 {
@@ -380,11 +420,14 @@ static void run_embed(run *r, int step, int n_members)
     while (claim(r, step, 0, share_of(b->n_rows, n_members), b->n_rows, &from, &to)) {
         for (int row = from; row < to; row++) {
             float *x = s->out[0] + (size_t)row * (size_t)d;
-            lull_dequantize(s->table->dtype, s->table->data + (size_t)b->tokens[row] * s->table->row_bytes, (size_t)d, x);
+            lull_dequantize(s->table->dtype,
+                            s->table->data + (size_t)b->tokens[row] * s->table->row_bytes,
+                            (size_t)d, x);
             if (s->scale != 1.0f)
                 for (int i = 0; i < d; i++) x[i] = x[i] * s->scale;
             for (int i = 0; i < b->n_ropes; i++)
-                lull_rope_angles(b->pos[row], b->ropes[i]->inv_freq, b->ropes[i]->n_pairs, 1.0f, angles_of(r->d, i, row));
+                lull_rope_angles(b->pos[row], b->ropes[i]->inv_freq, b->ropes[i]->n_pairs, 1.0f,
+                                 angles_of(r->d, i, row));
         }
     }
 }
@@ -409,12 +452,13 @@ static void run_rows(run *r, int step, int n_rows, int member, int n_members)
     }
 }
 
-/* Rows in blocks for attend_blocks; 0 when there are so few (row, KV head) pairs that spans must be shared out to keep all
- * members at work. */
+/* Rows in blocks for attend_blocks; 0 when there are so few (row, KV head) pairs that spans must
+ * be shared out to keep all members at work. */
 static int cut_blocks(lull_device *d, const lull_batch *b, int n_head)
 {
     if (b->n_rows * b->kv->n_kv <= d->max_span_pairs) return 0;
-    int most = MAX_GROUP / (n_head / b->kv->n_kv), n = 0;
+    int group = n_head / b->kv->n_kv, n = 0, most = max_group(b->kv->d_head) / group;
+    if (most == 0) most = 1; /* group <= MAX_GROUP / 2: see model.c */
     for (int row = 0; row < b->n_rows; row++) {
         bool is_new = n == 0 || b->seq[row] != b->seq[row - 1] || d->blocks[n - 1].n == most;
         if (is_new) d->blocks[n++] = (row_block){row, 0};
@@ -447,8 +491,10 @@ static void run_member(void *ctx, int member, int n_members)
         case LULL_OP_NORM_ADD:
         case LULL_OP_GATHER: run_rows(r, i, n_rows, member, n_members); break;
         }
-        /* A step ahead, so that a member that reads stop_at late still leaves where the others do. */
-        if (member == 0 && b->is_cancelled && atomic_load_explicit(b->is_cancelled, memory_order_relaxed))
+        /* A step ahead, so that a member that reads stop_at late still leaves where the others do.
+         */
+        if (member == 0 && b->is_cancelled &&
+            atomic_load_explicit(b->is_cancelled, memory_order_relaxed))
             atomic_store_explicit(&r->stop_at, i + 1, memory_order_relaxed);
         lull_team_barrier(r->d->team);
     }
@@ -457,26 +503,30 @@ static void run_member(void *ctx, int member, int n_members)
 #endif
 }
 
-lull_status lull_device_run(lull_device *d, const lull_step *steps, int n_steps, const lull_batch *batch)
+lull_status lull_device_run(lull_device *d, const lull_step *steps, int n_steps,
+                            const lull_batch *batch)
 {
     run r = {.d = d, .steps = steps, .n_steps = n_steps, .batch = batch};
     atomic_init(&r.stop_at, n_steps);
-    for (int i = 0; i < n_steps * PHASES; i++) atomic_store_explicit(&d->claims[i], 0, memory_order_relaxed);
+    for (int i = 0; i < n_steps * PHASES; i++)
+        atomic_store_explicit(&d->claims[i], 0, memory_order_relaxed);
     for (int i = 0; i < n_steps; i++)
         if (steps[i].op == LULL_OP_ATTEND) {
             r.n_blocks = cut_blocks(d, batch, steps[i].n_head);
             break;
         }
     lull_team_run(d->team, run_member, &r);
-    return atomic_load_explicit(&r.stop_at, memory_order_relaxed) == n_steps ? LULL_OK : LULL_ECANCELLED;
+    return atomic_load_explicit(&r.stop_at, memory_order_relaxed) == n_steps ? LULL_OK
+                                                                             : LULL_ECANCELLED;
 }
 
-void lull_device_parallel(lull_device *d, void (*fn)(void *ctx, int member, int n_members), void *ctx)
+void lull_device_parallel(lull_device *d, void (*fn)(void *ctx, int member, int n_members),
+                          void *ctx)
 {
     lull_team_run(d->team, fn, ctx);
 }
 
-/* ---- memory and life -------------------------------------------------------------------------------------------- */
+/* ---- memory and life ------------------------------------------------------------------------- */
 
 /* Hands out parts of a block that is measured first (base NULL) and then taken. */
 typedef struct cutter {
@@ -494,12 +544,15 @@ static void *cut(cutter *c, size_t n_bytes)
 static void lay_out(lull_device *d, cutter *c)
 {
     const lull_device_plan *p = &d->plan;
-    size_t head = sizeof(float) * (size_t)p->max_d_head, group = head * MAX_GROUP;
+    size_t head = sizeof(float) * (size_t)p->max_d_head;
+    int n_shared = p->max_head / p->n_kv, n_group = max_group(p->max_d_head);
+    size_t group = head * (size_t)(n_group > n_shared ? n_group : n_shared);
     int n_threads = lull_team_n_threads(d->team);
     d->works = cut(c, sizeof *d->works * (size_t)n_threads);
     for (int i = 0; i < n_threads; i++) {
         member_work w = {.row = cut(c, sizeof(float) * (size_t)p->max_d_in)};
-        for (int kind = 0; kind < 2; kind++) w.panel[kind] = cut(c, lull_panel_bytes(1, p->max_d_in));
+        for (int kind = 0; kind < 2; kind++)
+            w.panel[kind] = cut(c, lull_panel_bytes(1, p->max_d_in));
         w.page = cut(c, 2 * PAGE * head);
         w.q = cut(c, group);
         w.o = cut(c, group);
@@ -525,7 +578,8 @@ lull_status lull_device_plan_memory(lull_device *d, const lull_device_plan *plan
     cutter c = {0};
     lay_out(d, &c);
     uint8_t *memory = lull_memory_reserve(c.used);
-    if (!memory) return lull_fail(err, LULL_ENOMEM, "out of memory: %zu bytes of work memory", c.used);
+    if (!memory)
+        return lull_fail(err, LULL_ENOMEM, "out of memory: %zu bytes of work memory", c.used);
     d->memory = memory;
     d->memory_bytes = c.used;
     c = (cutter){.base = memory};
@@ -533,7 +587,8 @@ lull_status lull_device_plan_memory(lull_device *d, const lull_device_plan *plan
     return LULL_OK;
 }
 
-lull_status lull_device_new_cpu(lull_cpu_level level, int n_threads, lull_device **out, lull_error *err)
+lull_status lull_device_new_cpu(lull_cpu_level level, int n_threads, lull_device **out,
+                                lull_error *err)
 {
     *out = NULL;
     lull_device *d = calloc(1, sizeof *d);

@@ -1,9 +1,9 @@
-/* A device runs steps: the coarse operations that a model's graph is lowered to. So far there is one, the CPU; another
- * device is another implementation of the same steps.
+/* A device runs steps: the coarse operations that a model's graph is lowered to. So far there is
+ * one, the CPU; another device is another implementation of the same steps.
  *
- * Rows are tokens of one or several sequences, evaluated together; a row knows its position and its sequence. Activations
- * are f32 [rows][width] in buffers that the graph has planned. Results do not depend on which rows are evaluated together, nor
- * on the number of threads.
+ * Rows are tokens of one or several sequences, evaluated together; a row knows its position and
+ * its sequence. Activations are f32 [rows][width] in buffers that the graph has planned. Results
+ * do not depend on which rows are evaluated together, nor on the number of threads.
  *
  * Threads: one lull_device_run at a time; the owner serialises. */
 #ifndef LULL_DEVICE_DEVICE_H
@@ -47,12 +47,12 @@ typedef enum lull_prologue {
 } lull_prologue;
 
 typedef enum lull_op {
-    LULL_OP_EMBED,     /* out = table[token] scale */
-    LULL_OP_LINEAR,    /* out_i = W_i prologue(in), or out_0 += …, for 1 to 3 matrices on one input */
-    LULL_OP_STORE_KV,  /* [norm per head,] rotate q (times scale) and k in place; k and v into the pages */
-    LULL_OP_ATTEND,    /* out = softmax(q K) V over the pages of the row's sequence */
-    LULL_OP_NORM_ADD,  /* out = out + rms_norm(in) */
-    LULL_OP_GATHER     /* out[i] = in[out_rows[i]]: only rows whose logits are wanted go on */
+    LULL_OP_EMBED,  /* out = table[token] scale */
+    LULL_OP_LINEAR, /* out_i = W_i prologue(in), or out_0 += …, for 1 to 3 matrices on one input */
+    LULL_OP_STORE_KV, /* [norm and] rotate heads of q (times scale) and k; k and v into the pages */
+    LULL_OP_ATTEND,   /* out = softmax(q K) V over the pages of the row's sequence */
+    LULL_OP_NORM_ADD, /* out = out + rms_norm(in) */
+    LULL_OP_GATHER    /* out[i] = in[out_rows[i]]: only rows whose logits are wanted go on */
 } lull_op;
 
 typedef struct lull_step {
@@ -62,30 +62,32 @@ typedef struct lull_step {
     float *in, *in2, *out[LULL_LINEAR_MAX]; /* f32 [rows][width] views into the plan's memory */
     int d_in;                               /* width of in; d_model for EMBED, GATHER, NORM_ADD */
     const lull_table *table;
-    float scale;                            /* EMBED; of q in STORE_KV */
+    float scale; /* EMBED; of q in STORE_KV */
     lull_prologue prologue;
     lull_act act;
-    const float *norm, *norm2;              /* weights: of in; of q and k heads in STORE_KV (NULL: none) */
+    const float *norm, *norm2; /* weights: of in; of q and k heads in STORE_KV (NULL: none) */
     float eps;
     int n_w;
     bool is_added;
     const lull_packed *w[LULL_LINEAR_MAX];
-    const lull_rope *rope;                  /* STORE_KV */
-    int n_head, n_window;                   /* STORE_KV, ATTEND; window in positions, 0: global */
+    const lull_rope *rope; /* STORE_KV */
+    int n_head, n_window;  /* STORE_KV, ATTEND; window in positions, 0: global */
 } lull_step;
 
 /* What to evaluate. All arrays borrowed. */
 typedef struct lull_batch {
     int n_rows;
-    const int32_t *tokens, *pos, *seq; /* [n_rows]: id, position, index into views. Rows of a sequence stand together,
+    const int32_t *tokens, *pos,
+        *seq; /* [n_rows]: id, position, index into views. Rows of a sequence stand together,
                                           positions ascending by one. */
-    const lull_kv_view *views;         /* a sequence each; pages of all positions up to its last row are there */
-    const lull_rope *const *ropes;     /* [n_ropes] of the model */
+    const lull_kv_view
+        *views; /* a sequence each; pages of all positions up to its last row are there */
+    const lull_rope *const *ropes; /* [n_ropes] of the model */
     int n_ropes;
     const lull_kv_layout *kv;
     int n_out;
-    const int32_t *out_rows;           /* [n_out] ascending */
-    const atomic_bool *is_cancelled;   /* looked at between steps; may be NULL */
+    const int32_t *out_rows;         /* [n_out] ascending */
+    const atomic_bool *is_cancelled; /* looked at between steps; may be NULL */
 } lull_batch;
 
 /* The largest sizes that the device is asked for, so that it can plan its work memory once. */
@@ -94,22 +96,28 @@ typedef struct lull_device_plan {
 } lull_device_plan;
 
 /* level: see lull_cpu_level_parse. n_threads >= 1. *out is owned. */
-LULL_NODISCARD lull_status lull_device_new_cpu(lull_cpu_level level, int n_threads, lull_device **out, lull_error *err);
+LULL_NODISCARD lull_status lull_device_new_cpu(lull_cpu_level level, int n_threads,
+                                               lull_device **out, lull_error *err);
 void lull_device_free(lull_device *d);
-LULL_NODISCARD lull_status lull_device_plan_memory(lull_device *d, const lull_device_plan *plan, lull_error *err);
+LULL_NODISCARD lull_status lull_device_plan_memory(lull_device *d, const lull_device_plan *plan,
+                                                   lull_error *err);
 
 lull_cpu_level lull_device_level(const lull_device *d);
 int lull_device_n_threads(const lull_device *d);
 size_t lull_device_work_bytes(const lull_device *d);
 
-/* Run the steps in order. Returns LULL_ECANCELLED when the batch was cancelled between steps: what the steps write is
- * then undefined, but for pages before the batch's first position. Allocates nothing. */
-LULL_NODISCARD lull_status lull_device_run(lull_device *d, const lull_step *steps, int n_steps, const lull_batch *batch);
+/* Run the steps in order. Returns LULL_ECANCELLED when the batch was cancelled between steps: what
+ * the steps write is then undefined, but for pages before the batch's first position. Allocates
+ * nothing. */
+LULL_NODISCARD lull_status lull_device_run(lull_device *d, const lull_step *steps, int n_steps,
+                                           const lull_batch *batch);
 
 /* Run fn on the device's threads, for loading work. */
-void lull_device_parallel(lull_device *d, void (*fn)(void *ctx, int member, int n_members), void *ctx);
+void lull_device_parallel(lull_device *d, void (*fn)(void *ctx, int member, int n_members),
+                          void *ctx);
 
-/* Zeroed memory that starts on a page boundary, taken from the system only when it is touched; NULL when there is none. */
+/* Zeroed memory that starts on a page boundary, taken from the system only when it is touched;
+ * NULL when there is none. */
 void *lull_memory_reserve(size_t n_bytes);
 void lull_memory_release(void *p, size_t n_bytes);
 

@@ -19,7 +19,7 @@ void lull_free(void *p)
     free(p);
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static lull_status choose_threads(const lull_model_options *options, int *n, lull_error *err)
 {
@@ -30,7 +30,9 @@ static lull_status choose_threads(const lull_model_options *options, int *n, lul
         char *end;
         long v = strtol(text, &end, 10);
         if (*end || v < 1 || v > MOST_THREADS)
-            return lull_fail(err, LULL_EINVAL, "LULL_THREADS is '%s'; it must be a number from 1 to %d", text, MOST_THREADS);
+            return lull_fail(err, LULL_EINVAL,
+                             "LULL_THREADS is '%s'; it must be a number from 1 to %d", text,
+                             MOST_THREADS);
         *n = (int)v;
     }
     if (*n == 0) *n = lull_cpu_count();
@@ -46,7 +48,8 @@ static lull_status copy_string(const lull_gguf *g, const char *key, char **out, 
     lull_status st = lull_gguf_get_str(g, key, &s, err);
     if (st == LULL_ENOTFOUND) return LULL_OK;
     if (st != LULL_OK) return st;
-    if (s.n_bytes >= INT_MAX) return lull_fail(err, LULL_ECORRUPT, "%s has %zu bytes", key, s.n_bytes);
+    if (s.n_bytes >= INT_MAX)
+        return lull_fail(err, LULL_ECORRUPT, "%s has %zu bytes", key, s.n_bytes);
     *out = malloc(s.n_bytes + 1);
     if (!*out) return lull_fail(err, LULL_ENOMEM, "out of memory");
     memcpy(*out, s.data, s.n_bytes);
@@ -73,14 +76,16 @@ static lull_status open_core(lull_model *m, const lull_model_options *options, l
     lull_cpu_level level;
     lull_status st = LULL_OK;
     LULL_TRY(choose_threads(options, &m->n_threads, err));
-    LULL_TRY(lull_cpu_level_parse(options->cpu_level ? options->cpu_level : getenv("LULL_CPU"), &level, err));
+    LULL_TRY(lull_cpu_level_parse(options->cpu_level ? options->cpu_level : getenv("LULL_CPU"),
+                                  &level, err));
     lull_gguf *gguf = m->gguf;
     m->gguf = NULL; /* taken by the core */
     LULL_TRY(lull_model_core_new(gguf, &m->core, err));
     m->gguf = m->core->gguf;
     if (m->core->config.n_vocab != lull_tokenizer_n_vocab(m->tokenizer)) {
-        st = lull_fail(err, LULL_ECORRUPT, "%s: token_embd.weight has %d rows, the vocabulary %d tokens",
-                       lull_gguf_path(m->gguf), m->core->config.n_vocab, lull_tokenizer_n_vocab(m->tokenizer));
+        st = lull_fail(
+            err, LULL_ECORRUPT, "%s: token_embd.weight has %d rows, the vocabulary %d tokens",
+            lull_gguf_path(m->gguf), m->core->config.n_vocab, lull_tokenizer_n_vocab(m->tokenizer));
         goto done;
     }
     LULL_TRY(lull_device_new_cpu(level, m->n_threads, &m->device, err));
@@ -91,13 +96,15 @@ static lull_status open_core(lull_model *m, const lull_model_options *options, l
     } else if (lull_cache_dir(cache_dir, sizeof cache_dir, NULL) != LULL_OK) {
         cache_dir[0] = '\0';
     }
-    lull_load_options load = {.cache_dir = cache_dir, .on_progress = options->on_progress, .user = options->user};
+    lull_load_options load = {
+        .cache_dir = cache_dir, .on_progress = options->on_progress, .user = options->user};
     LULL_TRY(lull_weights_load(m->core, m->device, &load, err));
 done:
     return st;
 }
 
-lull_status lull_model_open(const char *path, const lull_model_options *options, lull_model **out, lull_error *err)
+lull_status lull_model_open(const char *path, const lull_model_options *options, lull_model **out,
+                            lull_error *err)
 {
     static const lull_model_options defaults;
     double start = lull_clock_ms();
@@ -176,10 +183,10 @@ lull_model_info lull_model_get_info(const lull_model *m)
     return info;
 }
 
-/* ---- text ------------------------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
-lull_status lull_tokenize(const lull_model *m, const char *text, size_t n_bytes, int flags, int32_t *tokens, size_t cap,
-                          size_t *n_tokens, lull_error *err)
+lull_status lull_tokenize(const lull_model *m, const char *text, size_t n_bytes, int flags,
+                          int32_t *tokens, size_t cap, size_t *n_tokens, lull_error *err)
 {
     lull_token_list list = {0};
     lull_status st = lull_tokenizer_encode(m->tokenizer, text, n_bytes, flags, &list, err);
@@ -195,8 +202,8 @@ const char *lull_token_text(const lull_model *m, int32_t token, bool with_specia
     return lull_tokenizer_text(m->tokenizer, token, with_special, n_bytes);
 }
 
-lull_status lull_detokenize(const lull_model *m, const int32_t *tokens, size_t n, bool with_special, char *buf, size_t cap,
-                            size_t *n_bytes, lull_error *err)
+lull_status lull_detokenize(const lull_model *m, const int32_t *tokens, size_t n, bool with_special,
+                            char *buf, size_t cap, size_t *n_bytes, lull_error *err)
 {
     size_t piece_cap = lull_tokenizer_max_text(m->tokenizer) + 4, total = 0;
     char *piece = malloc(piece_cap);
@@ -204,7 +211,8 @@ lull_status lull_detokenize(const lull_model *m, const int32_t *tokens, size_t n
     lull_detok d;
     lull_detok_init(&d, m->tokenizer, with_special, true);
     for (size_t i = 0; i <= n; i++) {
-        size_t k = i < n ? lull_detok_push(&d, tokens[i], piece, piece_cap) : lull_detok_finish(&d, piece);
+        size_t k =
+            i < n ? lull_detok_push(&d, tokens[i], piece, piece_cap) : lull_detok_finish(&d, piece);
         if (total < cap) memcpy(buf + total, piece, k < cap - total ? k : cap - total);
         total += k;
     }
@@ -233,7 +241,8 @@ lull_status lull_prompt(lull_session *s, const char *text, lull_error *err)
 {
     lull_token_list list = {0};
     const lull_tokenizer *t = s->model->tokenizer;
-    int flags = LULL_TOKENIZE_SPECIAL | (s->n_tokens == 0 && lull_tokenizer_adds_bos(t) ? LULL_TOKENIZE_BOS : 0);
+    int flags = LULL_TOKENIZE_SPECIAL |
+                (s->n_tokens == 0 && lull_tokenizer_adds_bos(t) ? LULL_TOKENIZE_BOS : 0);
     const float *logits;
     lull_status st = LULL_OK;
     LULL_TRY(lull_tokenizer_encode(t, text, strlen(text), flags, &list, err));

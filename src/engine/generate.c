@@ -21,7 +21,8 @@ const char *lull_finish_name(lull_finish f)
     return "?";
 }
 
-/* Text on its way to the caller. `held` is what may still turn out to be the start of a stop string. */
+/* Text on its way to the caller. `held` is what may still turn out to be the start of a stop
+ * string. */
 typedef struct outlet {
     const lull_generate_options *o;
     lull_detok detok;
@@ -29,7 +30,8 @@ typedef struct outlet {
     size_t n_held, cap;
 } outlet;
 
-static lull_status outlet_init(outlet *t, const lull_session *s, const lull_generate_options *o, lull_error *err)
+static lull_status outlet_init(outlet *t, const lull_session *s, const lull_generate_options *o,
+                               lull_error *err)
 {
     const lull_tokenizer *tokenizer = s->model->tokenizer;
     *t = (outlet){.o = o, .cap = 2 * lull_tokenizer_max_text(tokenizer) + 16};
@@ -56,8 +58,8 @@ static size_t find_stop(const outlet *t)
     return first;
 }
 
-/* How many of the held bytes cannot be part of a stop string that begins in them: all but the longest end that is the start
- * of one. */
+/* How many of the held bytes cannot be part of a stop string that begins in them: all but the
+ * longest end that is the start of one. */
 static size_t count_free(const outlet *t)
 {
     size_t longest = 0;
@@ -110,14 +112,16 @@ static bool is_end(const lull_session *s, const lull_generate_options *o, int32_
     return !o->ignore_eog && lull_tokenizer_is_eog(s->model->tokenizer, token);
 }
 
-lull_status lull_generate(lull_session *s, const lull_generate_options *o, lull_generate_result *result, lull_error *err)
+lull_status lull_generate(lull_session *s, const lull_generate_options *o,
+                          lull_generate_result *result, lull_error *err)
 {
     lull_generate_result r = {.finish = LULL_FINISH_LENGTH};
     lull_sampler sampler = {0};
     outlet text = {0};
     double start = lull_clock_ms();
     lull_status st = LULL_OK;
-    if (s->n_tokens == 0) return lull_fail(err, LULL_EINVAL, "the session is empty: evaluate a prompt first");
+    if (s->n_tokens == 0)
+        return lull_fail(err, LULL_EINVAL, "the session is empty: evaluate a prompt first");
     LULL_TRY(lull_sampler_init(&sampler, &o->sampling, s->model->core->config.n_vocab, err));
     LULL_TRY(outlet_init(&text, s, o, err));
     while (r.n_tokens < o->max_tokens) {

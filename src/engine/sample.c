@@ -1,8 +1,10 @@
-/* Choosing the next token. Every step is a function of the logits, the options and the position, so that a generation that
- * was interrupted, moved or batched otherwise goes on with the same tokens.
+/* Choosing the next token. Every step is a function of the logits, the options and the position,
+ * so that a generation that was interrupted, moved or batched otherwise goes on with the same
+ * tokens.
  *
- * Candidates have a total order: by logit, then by id. Sorting a quarter of a million of them would cost more than a step
- * of a small model, so the sorted front is made only as long as its mass asks for. */
+ * Candidates have a total order: by logit, then by id. Sorting a quarter of a million of them
+ * would cost more than a step of a small model, so the sorted front is made only as long as its
+ * mass asks for. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +22,8 @@ double lull_uniform(uint64_t seed, uint64_t position)
     uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
     for (int i = 0; i < 10; i++) {
         uint64_t a = (uint64_t)0xD2511F53 * c[0], b = (uint64_t)0xCD9E8D57 * c[2];
-        uint32_t next[4] = {(uint32_t)(b >> 32) ^ c[1] ^ key[0], (uint32_t)b, (uint32_t)(a >> 32) ^ c[3] ^ key[1],
-                            (uint32_t)a};
+        uint32_t next[4] = {(uint32_t)(b >> 32) ^ c[1] ^ key[0], (uint32_t)b,
+                            (uint32_t)(a >> 32) ^ c[3] ^ key[1], (uint32_t)a};
         memcpy(c, next, sizeof c);
         key[0] += 0x9E3779B9;
         key[1] += 0xBB67AE85;
@@ -36,7 +38,8 @@ static bool has_penalties(const lull_sampling *o)
     return is_on && o->penalty_window != 0;
 }
 
-static lull_status check_range(bool is_good, const char *name, double value, const char *range, lull_error *err)
+static lull_status check_range(bool is_good, const char *name, double value, const char *range,
+                               lull_error *err)
 {
     if (is_good) return LULL_OK;
     return lull_fail(err, LULL_EINVAL, "%s is %g; it must be %s", name, value, range);
@@ -46,26 +49,33 @@ lull_status lull_sampler_init(lull_sampler *s, const lull_sampling *o, int n_voc
 {
     *s = (lull_sampler){.options = *o, .n_vocab = n_vocab};
     lull_status st = LULL_OK;
-    LULL_TRY(check_range(o->temperature >= 0 && o->temperature <= 1e4f, "temperature", o->temperature, "0 or more", err));
+    LULL_TRY(check_range(o->temperature >= 0 && o->temperature <= 1e4f, "temperature",
+                         o->temperature, "0 or more", err));
     LULL_TRY(check_range(o->top_k >= 0, "top_k", o->top_k, "0 or more", err));
     LULL_TRY(check_range(o->top_p >= 0 && o->top_p <= 1, "top_p", o->top_p, "from 0 to 1", err));
     LULL_TRY(check_range(o->min_p >= 0 && o->min_p <= 1, "min_p", o->min_p, "from 0 to 1", err));
-    LULL_TRY(check_range(o->typical_p >= 0 && o->typical_p <= 1, "typical_p", o->typical_p, "from 0 to 1", err));
-    LULL_TRY(check_range(o->repeat_penalty > 0 && o->repeat_penalty <= 1e4f, "repeat_penalty", o->repeat_penalty,
-                         "above 0", err));
-    LULL_TRY(check_range(isfinite(o->frequency_penalty), "frequency_penalty", o->frequency_penalty, "a number", err));
-    LULL_TRY(check_range(isfinite(o->presence_penalty), "presence_penalty", o->presence_penalty, "a number", err));
-    LULL_TRY(check_range(o->penalty_window >= -1, "penalty_window", o->penalty_window, "-1 or more", err));
+    LULL_TRY(check_range(o->typical_p >= 0 && o->typical_p <= 1, "typical_p", o->typical_p,
+                         "from 0 to 1", err));
+    LULL_TRY(check_range(o->repeat_penalty > 0 && o->repeat_penalty <= 1e4f, "repeat_penalty",
+                         o->repeat_penalty, "above 0", err));
+    LULL_TRY(check_range(isfinite(o->frequency_penalty), "frequency_penalty", o->frequency_penalty,
+                         "a number", err));
+    LULL_TRY(check_range(isfinite(o->presence_penalty), "presence_penalty", o->presence_penalty,
+                         "a number", err));
+    LULL_TRY(check_range(o->penalty_window >= -1, "penalty_window", o->penalty_window, "-1 or more",
+                         err));
     for (size_t i = 0; i < o->n_bias; i++) {
         if (o->bias[i].token < 0 || o->bias[i].token >= n_vocab)
-            return lull_fail(err, LULL_EINVAL, "logit bias names token %d; ids go from 0 to %d", o->bias[i].token,
-                             n_vocab - 1);
-        LULL_TRY(check_range(o->bias[i].bias < INFINITY, "a logit bias", o->bias[i].bias, "finite or -infinity", err));
+            return lull_fail(err, LULL_EINVAL, "logit bias names token %d; ids go from 0 to %d",
+                             o->bias[i].token, n_vocab - 1);
+        LULL_TRY(check_range(o->bias[i].bias < INFINITY, "a logit bias", o->bias[i].bias,
+                             "finite or -infinity", err));
     }
     size_t n = (size_t)n_vocab;
     bool is_ok = true;
     if (o->temperature > 0) is_ok = (s->candidates = malloc(n * sizeof *s->candidates)) != NULL;
-    if (is_ok && (o->n_bias > 0 || has_penalties(o))) is_ok = (s->adjusted = malloc(n * sizeof *s->adjusted)) != NULL;
+    if (is_ok && (o->n_bias > 0 || has_penalties(o)))
+        is_ok = (s->adjusted = malloc(n * sizeof *s->adjusted)) != NULL;
     if (is_ok && has_penalties(o)) is_ok = (s->counts = calloc(n, sizeof *s->counts)) != NULL;
     if (!is_ok) st = lull_fail(err, LULL_ENOMEM, "out of memory for sampling");
 done:
@@ -81,12 +91,13 @@ void lull_sampler_fini(lull_sampler *s)
     *s = (lull_sampler){0};
 }
 
-/* Penalties as their authors define them: repetition divides positive and multiplies negative logits (Keskar et al. 2019);
- * frequency and presence are subtracted (OpenAI API). */
+/* Penalties as their authors define them: repetition divides positive and multiplies negative
+ * logits (Keskar et al. 2019); frequency and presence are subtracted (OpenAI API). */
 static void penalise(lull_sampler *s, const int32_t *tokens, size_t n)
 {
     const lull_sampling *o = &s->options;
-    size_t window = o->penalty_window < 0 || (size_t)o->penalty_window > n ? n : (size_t)o->penalty_window;
+    size_t window =
+        o->penalty_window < 0 || (size_t)o->penalty_window > n ? n : (size_t)o->penalty_window;
     const int32_t *recent = tokens + (n - window);
     for (size_t i = 0; i < window; i++)
         if (s->counts[recent[i]] < UINT16_MAX) s->counts[recent[i]]++;
@@ -120,7 +131,8 @@ static int compare_candidates(const void *a, const void *b)
     return is_before(a, b) ? -1 : 1;
 }
 
-/* Rearrange so that the first k of n are the foremost k (quickselect, middle element as pivot), then sort those. */
+/* Rearrange so that the first k of n are the foremost k (quickselect, middle element as pivot),
+ * then sort those. */
 static void bring_forward(lull_candidate *c, size_t n, size_t k)
 {
     size_t lo = 0, hi = n;
@@ -175,8 +187,9 @@ static double weigh(lull_candidate *c, size_t n, float temperature)
     return sum;
 }
 
-/* Locally typical sampling (Meister et al. 2022): keep the candidates whose surprise is nearest to the entropy until they hold
- * p of the mass. `logit` holds minus the distance meanwhile, so that the one order serves. */
+/* Locally typical sampling (Meister et al. 2022): keep the candidates whose surprise is nearest to
+ * the entropy until they hold p of the mass. `logit` holds minus the distance meanwhile, so that
+ * the one order serves. */
 static size_t keep_typical(lull_candidate *c, size_t n, float p)
 {
     double sum = weigh(c, n, 1), entropy = 0;
@@ -210,7 +223,8 @@ static int32_t draw(const lull_sampler *s, size_t n, uint64_t position)
     }
     double sum = weigh(c, n, o->temperature);
     size_t i = take_mass(c, n, lull_uniform(o->seed, position) * sum) - 1;
-    while (i > 0 && !(c[i].p > 0)) i--; /* rounding may end behind the last candidate that has any mass */
+    while (i > 0 && !(c[i].p > 0))
+        i--; /* rounding may end behind the last candidate that has any mass */
     return c[i].id;
 }
 
@@ -218,7 +232,8 @@ int32_t lull_sampler_choose(lull_sampler *s, const float *logits, const int32_t 
 {
     if (s->adjusted) {
         memcpy(s->adjusted, logits, (size_t)s->n_vocab * sizeof *logits);
-        for (size_t i = 0; i < s->options.n_bias; i++) s->adjusted[s->options.bias[i].token] += s->options.bias[i].bias;
+        for (size_t i = 0; i < s->options.n_bias; i++)
+            s->adjusted[s->options.bias[i].token] += s->options.bias[i].bias;
         if (s->counts) penalise(s, tokens, n);
         logits = s->adjusted;
     }

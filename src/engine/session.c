@@ -1,8 +1,9 @@
 /* Sessions and their evaluation.
  *
- * All ways of evaluating come down to one: a list of rows (token, position, session) is cut into runs of at most max_rows;
- * a run goes through the body of the program, and the rows whose logits are wanted through its head, at most max_out
- * at a time. How rows are grouped into runs cannot be seen in the result (docs/numerics.md). */
+ * All ways of evaluating come down to one: a list of rows (token, position, session) is cut into
+ * runs of at most max_rows; a run goes through the body of the program, and the rows whose logits
+ * are wanted through its head, at most max_out at a time. How rows are grouped into runs cannot be
+ * seen in the result (docs/numerics.md). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,15 +39,18 @@ static lull_status plan_device(lull_model *m, size_t n_ctx, lull_error *err)
     return st;
 }
 
-lull_status lull_session_new(lull_model *model, const lull_session_options *options, lull_session **out,
-                             lull_error *err)
+lull_status lull_session_new(lull_model *model, const lull_session_options *options,
+                             lull_session **out, lull_error *err)
 {
     enum { MOST_POSITIONS = 1 << 24 };
     *out = NULL;
-    if (!model->core) return lull_fail(err, LULL_EINVAL, "the model was opened for its vocabulary only");
-    size_t n_ctx = options && options->n_ctx ? options->n_ctx : (size_t)model->core->config.n_ctx_train;
+    if (!model->core)
+        return lull_fail(err, LULL_EINVAL, "the model was opened for its vocabulary only");
+    size_t n_ctx =
+        options && options->n_ctx ? options->n_ctx : (size_t)model->core->config.n_ctx_train;
     if (n_ctx > MOST_POSITIONS)
-        return lull_fail(err, LULL_EINVAL, "a context of %zu positions is too long; at most %d", n_ctx, MOST_POSITIONS);
+        return lull_fail(err, LULL_EINVAL, "a context of %zu positions is too long; at most %d",
+                         n_ctx, MOST_POSITIONS);
     lull_session *s = calloc(1, sizeof *s);
     if (!s) return lull_fail(err, LULL_ENOMEM, "out of memory for a session");
     s->model = model;
@@ -54,7 +58,9 @@ lull_status lull_session_new(lull_model *model, const lull_session_options *opti
     atomic_init(&s->is_cancelled, false);
     s->tokens = malloc(n_ctx * sizeof *s->tokens);
     s->logits = malloc((size_t)model->core->config.n_vocab * sizeof *s->logits);
-    lull_status st = s->tokens && s->logits ? LULL_OK : lull_fail(err, LULL_ENOMEM, "out of memory for a session");
+    lull_status st = s->tokens && s->logits
+                         ? LULL_OK
+                         : lull_fail(err, LULL_ENOMEM, "out of memory for a session");
     if (st == LULL_OK) st = plan_device(model, n_ctx, err);
     if (st == LULL_OK) st = lull_page_table_init(&s->table, model->pool, n_ctx, err);
     if (st != LULL_OK) {
@@ -108,7 +114,7 @@ void lull_session_truncate(lull_session *s, size_t n)
     lull_page_table_truncate(&s->table, s->n_kv);
 }
 
-/* ---- running rows ----------------------------------------------------------------------------------------------- */
+/* ---- running rows ---------------------------------------------------------------------------- */
 
 /* Rows on their way through the program. */
 typedef struct pass {
@@ -134,7 +140,8 @@ static bool is_finite_row(const float *x, int n)
 static lull_status fail_numeric(const lull_session *s, lull_error *err)
 {
     return lull_fail(err, LULL_ENUMERIC,
-                     "the model computed a logit that is not finite at about position %zu: its weights are damaged",
+                     "the model computed a logit that is not finite at about position %zu: its "
+                     "weights are damaged",
                      s->n_kv);
 }
 
@@ -150,7 +157,8 @@ static lull_status run_head(pass *p, const lull_batch *body, int first, int n, l
     /* A single row is written where its owner keeps it. */
     float **result = &program->steps[program->n_steps - 1].out[0];
     *result = n == 1 && !p->on_row ? m->owners[first]->logits : program->logits;
-    if (lull_device_run(m->device, program->steps + program->n_body, program->n_steps - program->n_body, &batch) != LULL_OK)
+    if (lull_device_run(m->device, program->steps + program->n_body,
+                        program->n_steps - program->n_body, &batch) != LULL_OK)
         return lull_fail(err, LULL_ECANCELLED, "cancelled");
     for (int i = 0; i < n; i++) {
         lull_session *owner = m->owners[first + i];
@@ -189,9 +197,10 @@ static lull_status flush(pass *p, lull_error *err)
     return LULL_OK;
 }
 
-/* Add tokens [from, to) of a session's list; logits are wanted after each, or after the last when `to` ends the list. */
-static lull_status add_rows(pass *p, lull_session *s, size_t from, size_t to, bool wants_each, bool wants_last,
-                            lull_error *err)
+/* Add tokens [from, to) of a session's list; logits are wanted after each, or after the last when
+ * `to` ends the list. */
+static lull_status add_rows(pass *p, lull_session *s, size_t from, size_t to, bool wants_each,
+                            bool wants_last, lull_error *err)
 {
     lull_model *m = p->m;
     lull_page_table_extend(&s->table, to);
@@ -221,9 +230,11 @@ static lull_status accept_tokens(lull_session *s, const int32_t *tokens, size_t 
     if (n == 0) return lull_fail(err, LULL_EINVAL, "no tokens to evaluate");
     for (size_t i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= n_vocab)
-            return lull_fail(err, LULL_EINVAL, "token %zu is %d; ids go from 0 to %d", i, tokens[i], n_vocab - 1);
+            return lull_fail(err, LULL_EINVAL, "token %zu is %d; ids go from 0 to %d", i, tokens[i],
+                             n_vocab - 1);
     if (n > lull_session_room(s))
-        return lull_fail(err, LULL_EFULL, "%zu tokens do not fit: %zu of the context's %zu positions are free", n,
+        return lull_fail(err, LULL_EFULL,
+                         "%zu tokens do not fit: %zu of the context's %zu positions are free", n,
                          lull_session_room(s), s->n_ctx);
     memcpy(s->tokens + s->n_tokens, tokens, n * sizeof *tokens);
     s->n_tokens += n;
@@ -251,7 +262,8 @@ lull_status lull_session_refresh(lull_session *s, lull_error *err)
     return lull_batch_eval(&item, 1, err);
 }
 
-lull_status lull_session_eval(lull_session *s, const int32_t *tokens, size_t n, const float **logits, lull_error *err)
+lull_status lull_session_eval(lull_session *s, const int32_t *tokens, size_t n,
+                              const float **logits, lull_error *err)
 {
     if (n == 0) return lull_fail(err, LULL_EINVAL, "no tokens to evaluate");
     if (take_cancel(s)) return lull_fail(err, LULL_ECANCELLED, "cancelled");
@@ -277,8 +289,8 @@ lull_status lull_session_eval(lull_session *s, const int32_t *tokens, size_t n, 
     return LULL_OK;
 }
 
-lull_status lull_session_eval_each(lull_session *s, const int32_t *tokens, size_t n, lull_row_fn on_row, void *user,
-                                   lull_error *err)
+lull_status lull_session_eval_each(lull_session *s, const int32_t *tokens, size_t n,
+                                   lull_row_fn on_row, void *user, lull_error *err)
 {
     lull_model *m = s->model;
     size_t n_before = s->n_tokens;
@@ -307,7 +319,8 @@ lull_status lull_session_eval_each(lull_session *s, const int32_t *tokens, size_
     return st;
 }
 
-/* An item without tokens asks for the logits after the session's last token (lull_session_refresh). */
+/* An item without tokens asks for the logits after the session's last token
+ * (lull_session_refresh). */
 static lull_status check_items(lull_batch_item *items, size_t n_items, lull_error *err)
 {
     lull_status st = LULL_OK;
@@ -318,7 +331,8 @@ static lull_status check_items(lull_batch_item *items, size_t n_items, lull_erro
         if (s->model != items[0].session->model)
             st = lull_fail(err, LULL_EINVAL, "batch item %zu is of another model", n_checked);
         else if (s->is_in_batch)
-            st = lull_fail(err, LULL_EINVAL, "batch item %zu names a session for the second time", n_checked);
+            st = lull_fail(err, LULL_EINVAL, "batch item %zu names a session for the second time",
+                           n_checked);
         else if (item->n == 0 && s->n_tokens == 0)
             st = lull_fail(err, LULL_EINVAL, "batch item %zu: the session is empty", n_checked);
         if (st != LULL_OK) break;
@@ -351,7 +365,8 @@ lull_status lull_batch_eval(lull_batch_item *items, size_t n_items, lull_error *
     pass p = {.m = m, .is_cancelled = n_items == 1 ? &items[0].session->is_cancelled : NULL};
     for (size_t i = 0; i < n_items && st == LULL_OK; i++) {
         lull_session *s = items[i].session;
-        /* Nothing waits and no logits are there: the last token is evaluated again, to the same bits. */
+        /* Nothing waits and no logits are there: the last token is evaluated again, to the same
+         * bits. */
         size_t from = s->n_kv < s->n_tokens ? s->n_kv : s->n_tokens - 1;
         st = add_rows(&p, s, from, s->n_tokens, false, true, err);
     }

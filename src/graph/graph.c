@@ -44,7 +44,8 @@ static int width_of(const lull_graph *g, lull_node x)
 
 lull_node lull_graph_embed(lull_graph *g, const lull_table *table, float scale)
 {
-    return add_node(g, (node){.kind = NODE_EMBED, .width = table->n_cols, .table = table, .scale = scale});
+    return add_node(
+        g, (node){.kind = NODE_EMBED, .width = table->n_cols, .table = table, .scale = scale});
 }
 
 lull_node lull_graph_norm(lull_graph *g, lull_node x, const float *weights, float eps)
@@ -60,12 +61,19 @@ lull_node lull_graph_norm(lull_graph *g, lull_node x, const float *weights, floa
 lull_node lull_graph_linear(lull_graph *g, lull_node x, const lull_packed *matrix)
 {
     assert(g->is_failed || width_of(g, x) == matrix->n_cols);
-    return add_node(g, (node){.kind = NODE_LINEAR, .width = matrix->n_rows, .n_in = 1, .in = {x}, .matrix = matrix});
+    return add_node(
+        g,
+        (node){
+            .kind = NODE_LINEAR, .width = matrix->n_rows, .n_in = 1, .in = {x}, .matrix = matrix});
 }
 
 lull_node lull_graph_gated(lull_graph *g, lull_act act, lull_node gate, lull_node up)
 {
-    return add_node(g, (node){.kind = NODE_GATED, .width = width_of(g, gate), .n_in = 2, .in = {gate, up}, .act = act});
+    return add_node(g, (node){.kind = NODE_GATED,
+                              .width = width_of(g, gate),
+                              .n_in = 2,
+                              .in = {gate, up},
+                              .act = act});
 }
 
 lull_node lull_graph_add(lull_graph *g, lull_node x, lull_node y)
@@ -82,7 +90,8 @@ lull_node lull_graph_gather(lull_graph *g, lull_node x)
                               .is_after_gather = true});
 }
 
-lull_node lull_graph_attention(lull_graph *g, lull_node q, lull_node k, lull_node v, const lull_attention *a)
+lull_node lull_graph_attention(lull_graph *g, lull_node q, lull_node k, lull_node v,
+                               const lull_attention *a)
 {
     return add_node(g, (node){.kind = NODE_ATTENTION,
                               .width = a->n_head * a->d_head,

@@ -1,9 +1,11 @@
 /* From nodes to steps, in three passes:
  *
  *  1. decide which nodes become part of another one's step (their value is then never in memory);
- *  2. emit steps, whose operands are still numbers of stores: a store is the memory of one value, shared by a residual and
+ * 2. emit steps, whose operands are still numbers of stores: a store is the memory of one value,
+ * shared by a residual and
  *     what is added to it in place;
- *  3. give each store an offset such that stores alive at the same step do not overlap, and put pointers in. */
+ *  3. give each store an offset such that stores alive at the same step do not overlap, and put
+ * pointers in. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,13 +28,13 @@ typedef struct store {
 
 typedef struct lowering {
     const lull_graph *g;
-    int *n_uses;       /* [n] how many nodes read a node */
-    lull_node *user;   /* [n] one of them */
-    bool *is_merged;   /* [n] part of another node's step */
-    int *store_of;     /* [n] NOWHERE when the value is never in memory */
-    store *stores;     /* [n] */
+    int *n_uses;     /* [n] how many nodes read a node */
+    lull_node *user; /* [n] one of them */
+    bool *is_merged; /* [n] part of another node's step */
+    int *store_of;   /* [n] NOWHERE when the value is never in memory */
+    store *stores;   /* [n] */
     int n_stores;
-    draft *drafts;     /* [2 n] */
+    draft *drafts; /* [2 n] */
     int n_drafts, n_body;
     int max_rows, max_out;
 } lowering;
@@ -55,7 +57,8 @@ static bool feeds_only_linear(const lowering *w, lull_node x)
 /* x = a + y, where y is used by nothing else. */
 static bool is_added_alone(const lowering *w, lull_node y)
 {
-    return w->n_uses[y] == 1 && node_of(w, w->user[y])->kind == NODE_ADD && node_of(w, w->user[y])->in[1] == y;
+    return w->n_uses[y] == 1 && node_of(w, w->user[y])->kind == NODE_ADD &&
+           node_of(w, w->user[y])->in[1] == y;
 }
 
 /* Is x read after node i, other than by it? Then adding in place would spoil it. */
@@ -87,15 +90,18 @@ static int new_store(lowering *w, lull_node i)
 {
     const node *n = node_of(w, i);
     size_t rows = (size_t)(n->is_after_gather ? w->max_out : w->max_rows);
-    w->stores[w->n_stores] = (store){.n_bytes = (rows * (size_t)n->width * sizeof(float) + 63) / 64 * 64,
-                                     .first = w->n_drafts};
+    w->stores[w->n_stores] = (store){
+        .n_bytes = (rows * (size_t)n->width * sizeof(float) + 63) / 64 * 64, .first = w->n_drafts};
     return w->store_of[i] = w->n_stores++;
 }
 
 static draft *new_draft(lowering *w, lull_op op, const node *n)
 {
     draft *d = &w->drafts[w->n_drafts++];
-    *d = (draft){.step = {.op = op, .is_after_gather = n->is_after_gather}, NOWHERE, NOWHERE, {NOWHERE, NOWHERE, NOWHERE}};
+    *d = (draft){.step = {.op = op, .is_after_gather = n->is_after_gather},
+                 NOWHERE,
+                 NOWHERE,
+                 {NOWHERE, NOWHERE, NOWHERE}};
     return d;
 }
 
@@ -121,7 +127,8 @@ static void emit_linear(lowering *w, lull_node i)
     } else {
         d->in = w->store_of[x];
     }
-    bool is_alone = is_added_alone(w, i) && !is_read_after(w, node_of(w, w->user[i])->in[0], w->user[i]);
+    bool is_alone =
+        is_added_alone(w, i) && !is_read_after(w, node_of(w, w->user[i])->in[0], w->user[i]);
     if (is_alone) {
         d->step.is_added = true;
         d->step.n_w = 1;
@@ -170,7 +177,8 @@ static void emit_add(lowering *w, lull_node i)
 {
     const node *n = node_of(w, i), *y = node_of(w, n->in[1]);
     w->store_of[i] = w->store_of[n->in[0]];
-    if (y->kind == NODE_LINEAR && w->store_of[n->in[1]] == w->store_of[i]) return; /* added by its own step */
+    if (y->kind == NODE_LINEAR && w->store_of[n->in[1]] == w->store_of[i])
+        return; /* added by its own step */
     assert(y->kind == NODE_NORM && w->is_merged[n->in[1]] && !is_read_after(w, n->in[0], i));
     draft *d = new_draft(w, LULL_OP_NORM_ADD, n);
     d->step.d_in = n->width;
@@ -229,7 +237,8 @@ static size_t place_stores(lowering *w)
         touch(w, d->in2, i);
         for (int k = 0; k < LULL_LINEAR_MAX; k++) touch(w, d->out[k], i);
     }
-    /* The body's result is gathered from several times, and the logits are read after the last step. */
+    /* The body's result is gathered from several times, and the logits are read after the last
+     * step. */
     if (w->n_body < w->n_drafts) touch(w, w->drafts[w->n_body].in, w->n_drafts);
     touch(w, w->drafts[w->n_drafts - 1].out[0], w->n_drafts);
     for (int i = 0; i < w->n_stores; i++) {
@@ -239,7 +248,9 @@ static size_t place_stores(lowering *w)
             for (int j = 0; j < i; j++) {
                 const store *o = &w->stores[j];
                 bool lives_together = o->first <= s->last && s->first <= o->last;
-                if (!lives_together || o->offset + o->n_bytes <= s->offset || s->offset + s->n_bytes <= o->offset) continue;
+                if (!lives_together || o->offset + o->n_bytes <= s->offset ||
+                    s->offset + s->n_bytes <= o->offset)
+                    continue;
                 s->offset = o->offset + o->n_bytes;
                 is_moved = true;
             }
@@ -260,7 +271,8 @@ static lull_status write_program(lowering *w, lull_program *p, lull_error *err)
     p->memory = lull_memory_reserve(p->memory_bytes);
     p->steps = calloc((size_t)w->n_drafts, sizeof *p->steps);
     if (!p->memory || !p->steps)
-        return lull_fail(err, LULL_ENOMEM, "out of memory: %zu bytes for activations", p->memory_bytes);
+        return lull_fail(err, LULL_ENOMEM, "out of memory: %zu bytes for activations",
+                         p->memory_bytes);
     for (int i = 0; i < w->n_drafts; i++) {
         const draft *d = &w->drafts[i];
         lull_step *s = &p->steps[i];
@@ -279,7 +291,8 @@ static lull_status write_program(lowering *w, lull_program *p, lull_error *err)
     return LULL_OK;
 }
 
-lull_status lull_graph_lower(const lull_graph *g, int max_rows, int max_out, lull_program *p, lull_error *err)
+lull_status lull_graph_lower(const lull_graph *g, int max_rows, int max_out, lull_program *p,
+                             lull_error *err)
 {
     *p = (lull_program){0};
     if (g->is_failed) return lull_fail(err, LULL_ENOMEM, "out of memory for the model's graph");

@@ -1,4 +1,5 @@
-/* Attention over one page in plain C: the specification that the other levels reproduce bit for bit. */
+/* Attention over one page in plain C: the specification that the other levels reproduce bit for
+ * bit. */
 #include <math.h>
 
 #include "dtype.h"

@@ -1,6 +1,6 @@
-/* Attention over one page at the width of the level. Scores run down lanes of positions and sums down lanes of
- * dimensions, so that each value has the order of operations of attention_ref.c. Several queries share what is loaded;
- * when there are many, the page is widened to f32 once. */
+/* Attention over one page at the width of the level. Scores run down lanes of positions and sums
+ * down lanes of dimensions, so that each value has the order of operations of attention_ref.c.
+ * Several queries share what is loaded; when there are many, the page is widened to f32 once. */
 #include <math.h>
 
 #include "levels.h"
@@ -9,11 +9,11 @@
 enum {
     PAGE = 64,
     /* Registers: queries × vectors of accumulators, the loaded vectors and a broadcast. */
-    GROUP = 6,                        /* queries at once */
-    WIDTH = LANES == 16 ? 4 : 2,      /* vectors of positions or dimensions at once */
-    STEP = WIDTH * LANES,             /* lanes of those: 64 or 16 */
+    GROUP = 6,                   /* queries at once */
+    WIDTH = LANES == 16 ? 4 : 2, /* vectors of positions or dimensions at once */
+    STEP = WIDTH * LANES,        /* lanes of those: 64 or 16 */
     N_VEC = PAGE / LANES,
-    WIDEN_FROM = 2 * GROUP + 1        /* queries for which widening the page pays */
+    WIDEN_FROM = 2 * GROUP + 1 /* queries for which widening the page pays */
 };
 
 void LULL_AT_LEVEL(kv_store)(const float *x, int d, uint16_t *dst, int stride)
@@ -33,9 +33,11 @@ void LULL_AT_LEVEL(kv_store)(const float *x, int d, uint16_t *dst, int stride)
     if (i < d) lull_kv_store_ref(x + i, d - i, dst + (size_t)i * (size_t)stride, stride);
 }
 
-/* A page's K or V as f16 in the page, or widened in the work area. */
+/* A page's K or V as f16 in the page, or widened in the work area. Pages lie far apart in memory,
+ * where the processor does not guess what comes next: the same place of the next page is fetched
+ * while this one is read. */
 typedef struct plane {
-    const uint16_t *half;
+    const uint16_t *half, *next;
     const float *wide;
 } plane;
 
@@ -44,24 +46,32 @@ ALWAYS_INLINE vf load_plane(plane p, int is_wide, size_t i)
     return is_wide ? vf_load(p.wide + i) : vf_from_half(p.half + i);
 }
 
+ALWAYS_INLINE void fetch(const uint16_t *p, int n)
+{
+    UNROLL for (int i = 0; i < n; i += 32) _mm_prefetch((const char *)(p + i), _MM_HINT_T0);
+}
+
 /* s[n][64]: the chain over the head dimension for n queries at all positions. */
-ALWAYS_INLINE void scores(int n, int is_wide, const float *q, size_t q_stride, plane k, int d, float s[][PAGE])
+ALWAYS_INLINE void scores(int n, int is_wide, const float *q, size_t q_stride, plane k, int d,
+                          float s[][PAGE])
 {
     for (int j = 0; j < PAGE; j += STEP) {
         vf acc[GROUP][WIDTH];
-        UNROLL for (int t = 0; t < n; t++) UNROLL for (int w = 0; w < WIDTH; w++) acc[t][w] = vf_zero();
+        UNROLL for (int t = 0; t < n; t++) UNROLL for (int w = 0; w < WIDTH; w++) acc[t][w] =
+            vf_zero();
         for (int i = 0; i < d; i++) {
             vf key[WIDTH];
-            UNROLL for (int w = 0; w < WIDTH; w++)
-                key[w] = load_plane(k, is_wide, (size_t)(i * PAGE + j + w * LANES));
+            if (!is_wide) fetch(k.next + i * PAGE + j, STEP);
+            UNROLL for (int w = 0; w < WIDTH; w++) key[w] =
+                load_plane(k, is_wide, (size_t)(i * PAGE + j + w * LANES));
             UNROLL for (int t = 0; t < n; t++)
             {
                 vf x = vf_all(q[(size_t)t * q_stride + (size_t)i]);
                 UNROLL for (int w = 0; w < WIDTH; w++) acc[t][w] = vf_fma(x, key[w], acc[t][w]);
             }
         }
-        UNROLL for (int t = 0; t < n; t++)
-            UNROLL for (int w = 0; w < WIDTH; w++) vf_store(s[t] + j + w * LANES, acc[t][w]);
+        UNROLL for (int t = 0; t < n; t++) UNROLL for (int w = 0; w < WIDTH; w++)
+            vf_store(s[t] + j + w * LANES, acc[t][w]);
     }
 }
 
@@ -80,50 +90,52 @@ ALWAYS_INLINE float soften(float *s, int lo, int hi, float *m, float *l)
         x[v] = vf_load(s + v * LANES);
         top = vf_max(top, x[v]);
     }
-    float new_m = vf_top(top), before[LANES];
+    float new_m = vf_top(top);
     UNROLL for (int v = 0; v < N_VEC; v++)
     {
         x[v] = vf_exp(vf_sub(x[v], vf_all(new_m)));
         vf_store(s + v * LANES, x[v]);
     }
-    vf_store(before, vf_exp(vf_all(*m - new_m)));
-    /* 16 stripes of 64 terms: vector v holds terms v LANES …, so stripes are sums of every (16 / LANES)th vector. */
-    float sum[16];
+    /* 16 stripes of 64 terms: vector v holds terms v LANES …, so stripes are sums of every (16 /
+     * LANES)th vector. */
+    vf stripes[16 / LANES];
     UNROLL for (int v = 0; v < 16 / LANES; v++)
     {
-        vf part = x[v];
-        UNROLL for (int u = v + 16 / LANES; u < N_VEC; u += 16 / LANES) part = vf_add(part, x[u]);
-        vf_store(sum + v * LANES, part);
+        stripes[v] = x[v];
+        UNROLL for (int u = v + 16 / LANES; u < N_VEC; u += 16 / LANES) stripes[v] =
+            vf_add(stripes[v], x[u]);
     }
-    for (int w = 8; w > 0; w /= 2)
-        for (int i = 0; i < w; i++) sum[i] = sum[i] + sum[i + w];
-    *l = fmaf(*l, before[0], sum[0]);
+    float c = vf_first(vf_exp(vf_all(*m - new_m)));
+    *l = fmaf(*l, c, vf_fold(stripes));
     *m = new_m;
-    return before[0];
+    return c;
 }
 
-/* o = o c, then the chain over positions lo .. hi-1, for n queries. Positions outside a query's own range have p = 0. */
-ALWAYS_INLINE void sums(int n, int width, int is_wide, float p[][PAGE], const float *c, int lo, int hi, plane v, int d,
-                        int i, float *o, size_t o_stride)
+/* o = o c, then the chain over positions lo .. hi-1, for n queries. Positions outside a query's
+ * own range have p = 0. */
+ALWAYS_INLINE void sums(int n, int width, int is_wide, float p[][PAGE], const float *c, int lo,
+                        int hi, plane v, int d, int i, float *o, size_t o_stride)
 {
     vf acc[GROUP][WIDTH];
-    UNROLL for (int t = 0; t < n; t++)
-        UNROLL for (int w = 0; w < width; w++)
-            acc[t][w] = vf_mul(vf_load(o + (size_t)t * o_stride + i + w * LANES), vf_all(c[t]));
+    UNROLL for (int t = 0; t < n; t++) UNROLL for (int w = 0; w < width; w++) acc[t][w] =
+        vf_mul(vf_load(o + (size_t)t * o_stride + i + w * LANES), vf_all(c[t]));
     for (int j = lo; j < hi; j++) {
         vf value[WIDTH];
-        UNROLL for (int w = 0; w < width; w++) value[w] = load_plane(v, is_wide, (size_t)(j * d + i + w * LANES));
+        if (!is_wide) fetch(v.next + j * d + i, width * LANES);
+        UNROLL for (int w = 0; w < width; w++) value[w] =
+            load_plane(v, is_wide, (size_t)(j * d + i + w * LANES));
         UNROLL for (int t = 0; t < n; t++)
         {
             vf x = vf_all(p[t][j]);
             UNROLL for (int w = 0; w < width; w++) acc[t][w] = vf_fma(x, value[w], acc[t][w]);
         }
     }
-    UNROLL for (int t = 0; t < n; t++)
-        UNROLL for (int w = 0; w < width; w++) vf_store(o + (size_t)t * o_stride + i + w * LANES, acc[t][w]);
+    UNROLL for (int t = 0; t < n; t++) UNROLL for (int w = 0; w < width; w++)
+        vf_store(o + (size_t)t * o_stride + i + w * LANES, acc[t][w]);
 }
 
-ALWAYS_INLINE void attend_group(int n, int is_wide, const lull_attend_args *a, int t0, plane k, plane v)
+ALWAYS_INLINE void attend_group(int n, int is_wide, const lull_attend_args *a, int t0, plane k,
+                                plane v)
 {
     _Alignas(64) float s[GROUP][PAGE];
     float c[GROUP];
@@ -139,7 +151,8 @@ ALWAYS_INLINE void attend_group(int n, int is_wide, const lull_attend_args *a, i
     }
     float *o = a->o + (size_t)t0 * a->o_stride;
     int i = 0;
-    for (; i + STEP <= a->d; i += STEP) sums(n, WIDTH, is_wide, s, c, lo, hi, v, a->d, i, o, a->o_stride);
+    for (; i + STEP <= a->d; i += STEP)
+        sums(n, WIDTH, is_wide, s, c, lo, hi, v, a->d, i, o, a->o_stride);
     for (; i < a->d; i += LANES) sums(n, 1, is_wide, s, c, lo, hi, v, a->d, i, o, a->o_stride);
 }
 
@@ -159,7 +172,7 @@ ALWAYS_INLINE void attend_groups(int is_wide, const lull_attend_args *a, plane k
 
 void LULL_AT_LEVEL(attend)(const lull_attend_args *a)
 {
-    plane k = {.half = a->k}, v = {.half = a->v};
+    plane k = {.half = a->k, .next = a->next_k}, v = {.half = a->v, .next = a->next_v};
     if (a->n_q < WIDEN_FROM) {
         attend_groups(0, a, k, v);
         return;
@@ -175,14 +188,13 @@ void LULL_AT_LEVEL(attend)(const lull_attend_args *a)
     attend_groups(1, a, k, v);
 }
 
-void LULL_AT_LEVEL(attend_join)(float *m, float *l, float *o, float m2, float l2, const float *o2, int d)
+void LULL_AT_LEVEL(attend_join)(float *m, float *l, float *o, float m2, float l2, const float *o2,
+                                int d)
 {
     if (m2 == -INFINITY) return;
-    float top = *m > m2 ? *m : m2, factor[2][LANES];
+    float top = *m > m2 ? *m : m2;
     vf a = vf_exp(vf_all(*m - top)), b = vf_exp(vf_all(m2 - top));
-    vf_store(factor[0], a);
-    vf_store(factor[1], b);
-    *l = fmaf(*l, factor[0][0], l2 * factor[1][0]);
+    *l = fmaf(*l, vf_first(a), l2 * vf_first(b));
     for (int i = 0; i < d; i += LANES)
         vf_store(o + i, vf_fma(vf_load(o + i), a, vf_mul(vf_load(o2 + i), b)));
     *m = top;

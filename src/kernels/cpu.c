@@ -9,7 +9,8 @@ static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref", "avx2", "avx51
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-/* The register states that the operating system saves on a context switch (Intel SDM vol. 1, 13.3). */
+/* The register states that the operating system saves on a context switch (Intel SDM vol. 1,
+ * 13.3). */
 static uint64_t saved_states(void)
 {
     uint32_t lo, hi;
@@ -38,7 +39,8 @@ void lull_cpu_brand(char *buf, int cap)
     snprintf(buf, (size_t)cap, "unknown");
     if (!__get_cpuid(0x80000000, &a, &b, &c, &d) || a < 0x80000004) return;
     for (uint32_t i = 0; i < 3; i++)
-        __get_cpuid(0x80000002 + i, &regs[4 * i], &regs[4 * i + 1], &regs[4 * i + 2], &regs[4 * i + 3]);
+        __get_cpuid(0x80000002 + i, &regs[4 * i], &regs[4 * i + 1], &regs[4 * i + 2],
+                    &regs[4 * i + 3]);
     const char *text = (const char *)regs;
     while (*text == ' ') text++;
     snprintf(buf, (size_t)cap, "%.*s", (int)((const char *)regs + sizeof regs - text), text);
@@ -71,10 +73,12 @@ lull_status lull_cpu_level_parse(const char *name, lull_cpu_level *out, lull_err
     for (int i = 0; i < LULL_CPU_N_LEVELS; i++) {
         if (strcmp(name, level_names[i]) != 0) continue;
         if (i > (int)best)
-            return lull_fail(err, LULL_EUNSUPPORTED, "CPU level %s is not available here; the best is %s", name,
+            return lull_fail(err, LULL_EUNSUPPORTED,
+                             "CPU level %s is not available here; the best is %s", name,
                              level_names[best]);
         *out = (lull_cpu_level)i;
         return LULL_OK;
     }
-    return lull_fail(err, LULL_EINVAL, "no CPU level '%s'; there are ref, avx2, avx512, avx512vnni", name);
+    return lull_fail(err, LULL_EINVAL, "no CPU level '%s'; there are ref, avx2, avx512, avx512vnni",
+                     name);
 }

@@ -1,5 +1,6 @@
-/* CPU levels: which instructions the kernels may use. Detected once from cpuid and the state that the operating system
- * saves; lowered by name. All levels compute the same bits (docs/numerics.md). */
+/* CPU levels: which instructions the kernels may use. Detected once from cpuid and the state that
+ * the operating system saves; lowered by name. All levels compute the same bits
+ * (docs/numerics.md). */
 #ifndef LULL_KERNELS_CPU_H
 #define LULL_KERNELS_CPU_H
 
@@ -21,9 +22,11 @@ const char *lull_cpu_level_name(lull_cpu_level level);
 /* The level for a name; NULL or "" means the best here.
  *   LULL_EINVAL       no such level (the names are listed)
  *   LULL_EUNSUPPORTED this machine lacks it */
-LULL_NODISCARD lull_status lull_cpu_level_parse(const char *name, lull_cpu_level *out, lull_error *err);
+LULL_NODISCARD lull_status lull_cpu_level_parse(const char *name, lull_cpu_level *out,
+                                                lull_error *err);
 
-/* "AMD EPYC 9004"; a static string made at the first call, "unknown" when the CPU does not say. Writes [cap]. */
+/* "AMD EPYC 9004"; a static string made at the first call, "unknown" when the CPU does not say.
+ * Writes [cap]. */
 void lull_cpu_brand(char *buf, int cap);
 
 #endif

@@ -1,6 +1,7 @@
-/* What is done row by row: quantising activations, norms, gates, rotations, exp. Plain C whose loops run over 16 stripes
- * or lanes, so that a compiler turns them into vectors of any width without changing an operation. Compiled once a CPU
- * level with that level's flags; LULL_LEVEL is the suffix. */
+/* What is done row by row: quantising activations, norms, gates, rotations, exp. Plain C whose
+ * loops run over 16 stripes or lanes, so that a compiler turns them into vectors of any width
+ * without changing an operation. Compiled once a CPU level with that level's flags; LULL_LEVEL is
+ * the suffix. */
 #include <math.h>
 #include <string.h>
 
@@ -30,7 +31,8 @@ static float stripes_sum(float *a)
     return a[0];
 }
 
-/* exp(x) = 2^n e^r with n = rint(x log2 e), |r| <= ln 2 / 2; the polynomial is that of Cephes expf. */
+/* exp(x) = 2^n e^r with n = rint(x log2 e), |r| <= ln 2 / 2; the polynomial is that of Cephes
+ * expf. */
 static inline float exp_canon(float x)
 {
     float y = x > 88.0f ? 88.0f : x;
@@ -44,7 +46,8 @@ static inline float exp_canon(float x)
     p = fmaf(p, r, 1.6666665459e-1f);
     p = fmaf(p, r, 5.0000001201e-1f);
     float e = fmaf(p, r * r, r) + 1.0f;
-    /* n is in [-126, 127] unless the result is replaced below; the limits keep the conversion defined. */
+    /* n is in [-126, 127] unless the result is replaced below; the limits keep the conversion
+     * defined. */
     float limited = n >= -126.0f ? n : -126.0f;
     float v = e * bits_to_float((uint32_t)((int)limited + 127) << 23);
     v = x < -87.0f ? 0.0f : v;
@@ -65,7 +68,8 @@ void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t
         int8_t *q = (int8_t *)block + 32 * t;
         float *s = (float *)(block + 32 * n_tokens);
         int32_t *neg = (int32_t *)(s + 2 * n_tokens);
-        /* The magnitude bits of floats order as integers, with NaN above infinity above all else. */
+        /* The magnitude bits of floats order as integers, with NaN above infinity above all else.
+         */
         uint32_t top = 0;
         for (int i = 0; i < LULL_BLOCK_COLS; i++) {
             uint32_t u = float_to_bits(x[i]) & 0x7fffffff;

@@ -54,7 +54,8 @@ static panel_block panel_block_at(const uint8_t *panel, int n_tokens, int b)
     return (panel_block){(const int8_t *)p, f, f + n_tokens, (const int32_t *)(f + 2 * n_tokens)};
 }
 
-static void dot_quantized(lull_dtype t, int n_tokens, const uint8_t *tile, const uint8_t *panel, int n_cols, float *out)
+static void dot_quantized(lull_dtype t, int n_tokens, const uint8_t *tile, const uint8_t *panel,
+                          int n_cols, float *out)
 {
     int n_bits = code_bits(t), offset = lull_code_offset(t);
     size_t codes_bytes = (size_t)n_bits * 64;
@@ -71,7 +72,8 @@ static void dot_quantized(lull_dtype t, int n_tokens, const uint8_t *tile, const
         panel_block p = panel_block_at(panel, n_tokens, b);
         for (int r = 0; r < LULL_TILE_ROWS; r++) {
             int code[LULL_BLOCK_COLS];
-            for (int c = 0; c < LULL_BLOCK_COLS; c++) code[c] = code_at(n_bits, block, r, c) - offset;
+            for (int c = 0; c < LULL_BLOCK_COLS; c++)
+                code[c] = code_at(n_bits, block, r, c) - offset;
             for (int k = 0; k < n_tokens; k++) {
                 int half[2] = {0, 0};
                 for (int c = 0; c < LULL_BLOCK_COLS; c++) half[c / 16] += code[c] * p.q[32 * k + c];
@@ -85,7 +87,8 @@ static void dot_quantized(lull_dtype t, int n_tokens, const uint8_t *tile, const
                     break;
                 case LULL_DTYPE_Q4_K:
                 case LULL_DTYPE_Q5_K:
-                    *acc = fmaf((float)(half[0] + half[1]), half_at(super, r) * (float)sc[r] * s, *acc);
+                    *acc = fmaf((float)(half[0] + half[1]), half_at(super, r) * (float)sc[r] * s,
+                                *acc);
                     *acc = fmaf(-(half_at(super + 32, r) * (float)sc[16 + r]), sm, *acc);
                     break;
                 case LULL_DTYPE_Q3_K:
@@ -96,8 +99,9 @@ static void dot_quantized(lull_dtype t, int n_tokens, const uint8_t *tile, const
                 case LULL_DTYPE_Q2_K:
                     *acc = fmaf((float)((sc[r] & 15) * half[0] + (sc[16 + r] & 15) * half[1]),
                                 half_at(super, r) * s, *acc);
-                    *acc = fmaf((float)((sc[r] >> 4) * p.neg[k] + (sc[16 + r] >> 4) * p.neg[n_tokens + k]),
-                                half_at(super + 32, r) * s, *acc);
+                    *acc = fmaf(
+                        (float)((sc[r] >> 4) * p.neg[k] + (sc[16 + r] >> 4) * p.neg[n_tokens + k]),
+                        half_at(super + 32, r) * s, *acc);
                     break;
                 default: /* Q4_0, Q5_0, Q8_0 */
                     *acc = fmaf((float)(half[0] + half[1]), half_at(sc, r) * s, *acc);
@@ -106,9 +110,10 @@ static void dot_quantized(lull_dtype t, int n_tokens, const uint8_t *tile, const
             }
         }
         static const uint8_t scale_bytes[LULL_DTYPE_N] = {
-            [LULL_DTYPE_Q4_0] = 32, [LULL_DTYPE_Q4_1] = 64, [LULL_DTYPE_Q5_0] = 32, [LULL_DTYPE_Q5_1] = 64,
-            [LULL_DTYPE_Q8_0] = 32, [LULL_DTYPE_Q2_K] = 32, [LULL_DTYPE_Q3_K] = 32, [LULL_DTYPE_Q4_K] = 32,
-            [LULL_DTYPE_Q5_K] = 32, [LULL_DTYPE_Q6_K] = 32};
+            [LULL_DTYPE_Q4_0] = 32, [LULL_DTYPE_Q4_1] = 64, [LULL_DTYPE_Q5_0] = 32,
+            [LULL_DTYPE_Q5_1] = 64, [LULL_DTYPE_Q8_0] = 32, [LULL_DTYPE_Q2_K] = 32,
+            [LULL_DTYPE_Q3_K] = 32, [LULL_DTYPE_Q4_K] = 32, [LULL_DTYPE_Q5_K] = 32,
+            [LULL_DTYPE_Q6_K] = 32};
         block += codes_bytes + scale_bytes[t];
     }
 }
@@ -124,7 +129,8 @@ static float weight_at(lull_dtype t, const uint8_t *tile, size_t i)
     return f;
 }
 
-static void dot_float(lull_dtype t, int n_tokens, const uint8_t *tile, const uint8_t *panel, int n_cols, float *out)
+static void dot_float(lull_dtype t, int n_tokens, const uint8_t *tile, const uint8_t *panel,
+                      int n_cols, float *out)
 {
     const float *x = (const float *)panel;
     for (int k = 0; k < n_tokens; k++)
@@ -133,19 +139,22 @@ static void dot_float(lull_dtype t, int n_tokens, const uint8_t *tile, const uin
             for (int c0 = 0; c0 < n_cols; c0 += LULL_BLOCK_COLS) {
                 float part = 0;
                 for (int c = c0; c < n_cols && c < c0 + LULL_BLOCK_COLS; c++)
-                    part = fmaf(weight_at(t, tile, (size_t)c * LULL_TILE_ROWS + (size_t)r), x[c * n_tokens + k], part);
+                    part = fmaf(weight_at(t, tile, (size_t)c * LULL_TILE_ROWS + (size_t)r),
+                                x[c * n_tokens + k], part);
                 acc = acc + part;
             }
             out[k * LULL_TILE_ROWS + r] = acc;
         }
 }
 
-#define DOT(kind, lower, T)                                                                                   \
-    static void dot_##lower##_##T##_ref(const uint8_t *tile, const uint8_t *panel, int n_cols, float *out)    \
-    {                                                                                                         \
-        kind(LULL_DTYPE_##lower, T, tile, panel, n_cols, out);                                                \
+#define DOT(kind, lower, T)                                                                        \
+    static void dot_##lower##_##T##_ref(const uint8_t *tile, const uint8_t *panel, int n_cols,     \
+                                        float *out)                                                \
+    {                                                                                              \
+        kind(LULL_DTYPE_##lower, T, tile, panel, n_cols, out);                                     \
     }
-#define DOTS(kind, lower) DOT(kind, lower, 1) DOT(kind, lower, 4) DOT(kind, lower, 8) DOT(kind, lower, 12)
+#define DOTS(kind, lower)                                                                          \
+    DOT(kind, lower, 1) DOT(kind, lower, 4) DOT(kind, lower, 8) DOT(kind, lower, 12)
 DOTS(dot_float, F32)
 DOTS(dot_float, F16)
 DOTS(dot_float, BF16)
@@ -160,7 +169,9 @@ DOTS(dot_quantized, Q4_K)
 DOTS(dot_quantized, Q5_K)
 DOTS(dot_quantized, Q6_K)
 
-#define ROW(lower) [LULL_DTYPE_##lower] = {dot_##lower##_1_ref, dot_##lower##_4_ref, dot_##lower##_8_ref, dot_##lower##_12_ref}
+#define ROW(lower)                                                                                 \
+    [LULL_DTYPE_##lower] = {dot_##lower##_1_ref, dot_##lower##_4_ref, dot_##lower##_8_ref,         \
+                            dot_##lower##_12_ref}
 const lull_dot_fn lull_dot_ref[LULL_DTYPE_N][LULL_PANEL_SIZES] = {
     ROW(F32),  ROW(F16),  ROW(BF16), ROW(Q4_0), ROW(Q4_1), ROW(Q5_0), ROW(Q5_1),
     ROW(Q8_0), ROW(Q2_K), ROW(Q3_K), ROW(Q4_K), ROW(Q5_K), ROW(Q6_K),

@@ -1,15 +1,19 @@
-/* Matmul at the width of the level: one lane a row, so that nothing is ever summed across lanes and a row's order of
- * operations is that of gemm_ref.c. The body is written once, with the format and the number of tokens as constants
- * that the compiler folds; the macros at the end make one function of each pair.
+/* Matmul at the width of the level: one lane a row, so that nothing is ever summed across lanes
+ * and a row's order of operations is that of gemm_ref.c. The body is written once, with the format
+ * and the number of tokens as constants that the compiler folds; the macros at the end make one
+ * function of each pair.
  *
- * The exact integer products are made with vpdpbusd where the level has it, else with vpmaddubsw, whose 16-bit sums
- * are added up as long as they cannot overflow. */
+ * The exact integer products are made with vpdpbusd where the level has it, else with vpmaddubsw,
+ * whose 16-bit sums are added up as long as they cannot overflow. */
 #include "levels.h"
 #include "simd.h"
 
 #if defined(__AVX512VNNI__)
 enum { HAS_VNNI = 1 };
-ALWAYS_INLINE vi vi_dot4(vi acc, vi a, vi b) { return _mm512_dpbusd_epi32(acc, a, b); }
+ALWAYS_INLINE vi vi_dot4(vi acc, vi a, vi b)
+{
+    return _mm512_dpbusd_epi32(acc, a, b);
+}
 #else
 enum { HAS_VNNI = 0 };
 ALWAYS_INLINE vi vi_dot4(vi acc, vi a, vi b)
@@ -39,7 +43,8 @@ typedef struct format {
 #define FORMAT_Q5_K ((format){5, 0, 320, 352, 64, 0, 1, 1, 0})
 #define FORMAT_Q6_K ((format){6, 32, 384, 416, 32, 0, 1, 0, 1})
 
-/* Column group j, 0..7, of the rows at lane offset h (bytes): V_j of pack.h, codes widened to bytes. */
+/* Column group j, 0..7, of the rows at lane offset h (bytes): V_j of pack.h, codes widened to
+ * bytes. */
 ALWAYS_INLINE vi load_group(format f, const uint8_t *block, int h, int j)
 {
     const uint8_t *p = block + h;
@@ -71,20 +76,22 @@ ALWAYS_INLINE vi load_token(const uint8_t *panel_block, int t, int j)
     return vi_all(four);
 }
 
-/* sum[k] += codes of groups j0 .. j0+n-1 times the q of tokens t0 .. t0+n_t-1, offset not taken off, but for 8-bit
- * codes without VNNI, which are made signed. */
-ALWAYS_INLINE void add_products(format f, const uint8_t *block, int h, int j0, int n, const uint8_t *panel_block, int t0,
-                                int n_t, vi *sum)
+/* sum[k] += codes of groups j0 .. j0+n-1 times the q of tokens t0 .. t0+n_t-1, offset not taken
+ * off, but for 8-bit codes without VNNI, which are made signed. */
+ALWAYS_INLINE void add_products(format f, const uint8_t *block, int h, int j0, int n,
+                                const uint8_t *panel_block, int t0, int n_t, vi *sum)
 {
     if (HAS_VNNI) {
         UNROLL for (int j = j0; j < j0 + n; j++)
         {
             vi w = load_group(f, block, h, j);
-            UNROLL for (int k = 0; k < n_t; k++) sum[k] = vi_dot4(sum[k], w, load_token(panel_block, t0 + k, j));
+            UNROLL for (int k = 0; k < n_t; k++) sum[k] =
+                vi_dot4(sum[k], w, load_token(panel_block, t0 + k, j));
         }
         return;
     }
-    /* A pair adds at most 2 · 127 · code: 15 · 254 · 8, 31 · 254 · 4 and 63 · 254 · 2 stay below 32,768. */
+    /* A pair adds at most 2 · 127 · code: 15 · 254 · 8, 31 · 254 · 4 and 63 · 254 · 2 stay below
+     * 32,768. */
     int n_pairs = f.n_bits <= 4 ? 8 : f.n_bits == 5 ? 4 : f.n_bits == 6 ? 2 : 1;
     if (n_pairs > n) n_pairs = n;
     UNROLL for (int j1 = j0; j1 < j0 + n; j1 += n_pairs)
@@ -118,17 +125,21 @@ ALWAYS_INLINE int log2_of(int offset)
     return offset == 4 ? 2 : offset == 8 ? 3 : offset == 16 ? 4 : offset == 32 ? 5 : 7;
 }
 
-/* Rows at lane offset h (0, or 32 for the upper half with 8 lanes), tokens t0 .. t0+n_t-1 of a panel of T. */
-ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8_t *tile, const uint8_t *panel, int n_cols,
-                            float *out)
+/* Rows at lane offset h (0, or 32 for the upper half with 8 lanes), tokens t0 .. t0+n_t-1 of a
+ * panel of T. */
+ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8_t *tile,
+                            const uint8_t *panel, int n_cols, float *out)
 {
-    int row = h / 4; /* first of the rows: scales of one byte a row stand at that index, f16 at twice that */
+    int row =
+        h /
+        4; /* first of the rows: scales of one byte a row stand at that index, f16 at twice that */
     int takes_offset = f.offset != 0 && (HAS_VNNI || f.n_bits != 8);
     vf acc[LULL_PANEL_MAX];
     UNROLL for (int k = 0; k < n_t; k++) acc[k] = vf_zero();
     vf d = vf_zero(), d_min = vf_zero();
     const uint8_t *block = tile, *px = panel;
-    for (int b = 0; b < n_cols / LULL_BLOCK_COLS; b++, block += f.block_bytes, px += lull_panel_block_bytes(T)) {
+    for (int b = 0; b < n_cols / LULL_BLOCK_COLS;
+         b++, block += f.block_bytes, px += lull_panel_block_bytes(T)) {
         if (f.is_super && b % LULL_SUPER_BLOCKS == 0) {
             d = vf_from_half((const uint16_t *)block + row);
             if (f.has_super_min) d_min = vf_from_half((const uint16_t *)(block + 32) + row);
@@ -139,8 +150,8 @@ ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8
         const int32_t *neg = (const int32_t *)(s + 2 * T);
         vi sum[LULL_PANEL_MAX];
         if (!f.is_split) {
-            UNROLL for (int k = 0; k < n_t; k++)
-                sum[k] = takes_offset ? vi_shl(vi_all(neg[k] + neg[T + k]), log2_of(f.offset)) : vi_zero();
+            UNROLL for (int k = 0; k < n_t; k++) sum[k] =
+                takes_offset ? vi_shl(vi_all(neg[k] + neg[T + k]), log2_of(f.offset)) : vi_zero();
             add_products(f, block, h, 0, 8, px, t0, n_t, sum);
             vf scale, min = vf_zero();
             if (f.is_super) {
@@ -173,8 +184,8 @@ ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8
         vi total[LULL_PANEL_MAX];
         UNROLL for (int i = 0; i < 2; i++)
         {
-            UNROLL for (int k = 0; k < n_t; k++)
-                sum[k] = takes_offset ? vi_shl(vi_all(neg[i * T + k]), log2_of(f.offset)) : vi_zero();
+            UNROLL for (int k = 0; k < n_t; k++) sum[k] =
+                takes_offset ? vi_shl(vi_all(neg[i * T + k]), log2_of(f.offset)) : vi_zero();
             add_products(f, block, h, 4 * i, 4, px, t0, n_t, sum);
             UNROLL for (int k = 0; k < n_t; k++)
             {
@@ -194,7 +205,8 @@ ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8
     UNROLL for (int k = 0; k < n_t; k++) vf_store(out + (t0 + k) * LULL_TILE_ROWS + row, acc[k]);
 }
 
-/* How many tokens go together so that their sums stay in registers: of 32 with AVX-512, of 16 with AVX2. */
+/* How many tokens go together so that their sums stay in registers: of 32 with AVX-512, of 16 with
+ * AVX2. */
 ALWAYS_INLINE int tokens_at_once(format f, int T)
 {
     int most = LANES == 8 ? (f.is_split ? 2 : 4) : f.is_split ? 6 : HAS_VNNI ? 12 : 8;
@@ -202,14 +214,15 @@ ALWAYS_INLINE int tokens_at_once(format f, int T)
     return T % most == 0 ? most : T % 4 == 0 ? 4 : 2;
 }
 
-ALWAYS_INLINE void dot_quantized(format f, int T, const uint8_t *tile, const uint8_t *panel, int n_cols, float *out)
+ALWAYS_INLINE void dot_quantized(format f, int T, const uint8_t *tile, const uint8_t *panel,
+                                 int n_cols, float *out)
 {
     int n_t = tokens_at_once(f, T);
     for (int h = 0; h < 64; h += 4 * LANES)
         for (int t0 = 0; t0 < T; t0 += n_t) dot_rows(f, T, h, t0, n_t, tile, panel, n_cols, out);
 }
 
-/* ---- float weights -------------------------------------------------------------------------------------------- */
+/* ---- float weights --------------------------------------------------------------------------- */
 
 ALWAYS_INLINE vf load_weight(lull_dtype t, const uint8_t *tile, size_t i)
 {
@@ -218,7 +231,8 @@ ALWAYS_INLINE vf load_weight(lull_dtype t, const uint8_t *tile, size_t i)
     return vf_from_bf16((const uint16_t *)tile + i);
 }
 
-ALWAYS_INLINE void dot_float(lull_dtype t, int T, const uint8_t *tile, const uint8_t *panel, int n_cols, float *out)
+ALWAYS_INLINE void dot_float(lull_dtype t, int T, const uint8_t *tile, const uint8_t *panel,
+                             int n_cols, float *out)
 {
     int most = LANES == 8 ? 4 : 12, n_t = T <= most ? T : T % most == 0 ? most : 4;
     const float *x = (const float *)panel;
@@ -232,23 +246,27 @@ ALWAYS_INLINE void dot_float(lull_dtype t, int T, const uint8_t *tile, const uin
                 int end = c0 + LULL_BLOCK_COLS < n_cols ? c0 + LULL_BLOCK_COLS : n_cols;
                 for (int c = c0; c < end; c++) {
                     vf w = load_weight(t, tile, (size_t)c * LULL_TILE_ROWS + (size_t)row);
-                    UNROLL for (int k = 0; k < n_t; k++) part[k] = vf_fma(w, vf_all(x[c * T + t0 + k]), part[k]);
+                    UNROLL for (int k = 0; k < n_t; k++) part[k] =
+                        vf_fma(w, vf_all(x[c * T + t0 + k]), part[k]);
                 }
                 UNROLL for (int k = 0; k < n_t; k++) acc[k] = vf_add(acc[k], part[k]);
             }
-            UNROLL for (int k = 0; k < n_t; k++) vf_store(out + (t0 + k) * LULL_TILE_ROWS + row, acc[k]);
+            UNROLL for (int k = 0; k < n_t; k++)
+                vf_store(out + (t0 + k) * LULL_TILE_ROWS + row, acc[k]);
         }
 }
 
-/* ---- one function a format and panel size ----------------------------------------------------------------------- */
+/* ---- one function a format and panel size ---------------------------------------------------- */
 
-#define DOT(body, what, name, T)                                                                          \
-    static void dot_##name##_##T(const uint8_t *tile, const uint8_t *panel, int n_cols, float *out)       \
-    {                                                                                                     \
-        body(what, T, tile, panel, n_cols, out);                                                          \
+#define DOT(body, what, name, T)                                                                   \
+    static void dot_##name##_##T(const uint8_t *tile, const uint8_t *panel, int n_cols,            \
+                                 float *out)                                                       \
+    {                                                                                              \
+        body(what, T, tile, panel, n_cols, out);                                                   \
     }
-#define DOTS(body, what, name)                                                                            \
-    DOT(body, what, name, 1) DOT(body, what, name, 4) DOT(body, what, name, 8) DOT(body, what, name, 12)
+#define DOTS(body, what, name)                                                                     \
+    DOT(body, what, name, 1)                                                                       \
+    DOT(body, what, name, 4) DOT(body, what, name, 8) DOT(body, what, name, 12)
 DOTS(dot_float, LULL_DTYPE_F32, F32)
 DOTS(dot_float, LULL_DTYPE_F16, F16)
 DOTS(dot_float, LULL_DTYPE_BF16, BF16)
@@ -263,7 +281,8 @@ DOTS(dot_quantized, FORMAT_Q4_K, Q4_K)
 DOTS(dot_quantized, FORMAT_Q5_K, Q5_K)
 DOTS(dot_quantized, FORMAT_Q6_K, Q6_K)
 
-#define ROW(name) [LULL_DTYPE_##name] = {dot_##name##_1, dot_##name##_4, dot_##name##_8, dot_##name##_12}
+#define ROW(name)                                                                                  \
+    [LULL_DTYPE_##name] = {dot_##name##_1, dot_##name##_4, dot_##name##_8, dot_##name##_12}
 const lull_dot_fn LULL_AT_LEVEL(dot)[LULL_DTYPE_N][LULL_PANEL_SIZES] = {
     ROW(F32),  ROW(F16),  ROW(BF16), ROW(Q4_0), ROW(Q4_1), ROW(Q5_0), ROW(Q5_1),
     ROW(Q8_0), ROW(Q2_K), ROW(Q3_K), ROW(Q4_K), ROW(Q5_K), ROW(Q6_K),

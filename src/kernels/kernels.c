@@ -4,16 +4,23 @@
 
 #include "levels.h"
 
-#define ELEMENTWISE(L)                                                                                    \
-    .quantize = lull_quantize_##L, .rms_norm = lull_rms_norm_##L, .gated = lull_gated_##L,                \
+#define ELEMENTWISE(L)                                                                             \
+    .quantize = lull_quantize_##L, .rms_norm = lull_rms_norm_##L, .gated = lull_gated_##L,         \
     .rope = lull_rope_##L, .add = lull_add_##L
-#define ATTENTION(L) .kv_store = lull_kv_store_##L, .attend = lull_attend_##L, .attend_join = lull_attend_join_##L
+#define ATTENTION(L)                                                                               \
+    .kv_store = lull_kv_store_##L, .attend = lull_attend_##L, .attend_join = lull_attend_join_##L
 
 static const lull_kernels tables[LULL_CPU_N_LEVELS] = {
     [LULL_CPU_REF] = {.level = LULL_CPU_REF, .dot = lull_dot_ref, ELEMENTWISE(ref), ATTENTION(ref)},
 #if defined(__x86_64__)
-    [LULL_CPU_AVX2] = {.level = LULL_CPU_AVX2, .dot = lull_dot_avx2, ELEMENTWISE(avx2), ATTENTION(avx2)},
-    [LULL_CPU_AVX512] = {.level = LULL_CPU_AVX512, .dot = lull_dot_avx512, ELEMENTWISE(avx512), ATTENTION(avx512)},
+    [LULL_CPU_AVX2] = {.level = LULL_CPU_AVX2,
+                       .dot = lull_dot_avx2,
+                       ELEMENTWISE(avx2),
+                       ATTENTION(avx2)},
+    [LULL_CPU_AVX512] = {.level = LULL_CPU_AVX512,
+                         .dot = lull_dot_avx512,
+                         ELEMENTWISE(avx512),
+                         ATTENTION(avx512)},
     [LULL_CPU_AVX512VNNI] = {.level = LULL_CPU_AVX512VNNI,
                              .dot = lull_dot_avx512vnni,
                              ELEMENTWISE(avx512),

@@ -1,8 +1,10 @@
-/* The kernels of numerics class canon-1: contracts, and one table of function pointers a CPU level.
+/* The kernels of numerics class canon-1: contracts, and one table of function pointers a CPU
+ * level.
  *
- * The class is the operations and their order, given here and in docs/numerics.md; the plain C in *_ref.c is the same
- * thing as code. Every level gives the same bits. fma(a, b, c) = a b + c rounded once; all arithmetic is binary32,
- * round to nearest even, denormals kept. Kernels are pure: they touch what their arguments say, from any thread. */
+ * The class is the operations and their order, given here and in docs/numerics.md; the plain C in
+ * *_ref.c is the same thing as code. Every level gives the same bits. fma(a, b, c) = a b + c
+ * rounded once; all arithmetic is binary32, round to nearest even, denormals kept. Kernels are
+ * pure: they touch what their arguments say, from any thread. */
 #ifndef LULL_KERNELS_KERNELS_H
 #define LULL_KERNELS_KERNELS_H
 
@@ -14,11 +16,12 @@
 
 #define LULL_NUMERICS_CLASS "canon-1"
 
-/* ---- panels: the activations of up to 12 tokens, as matmul reads them -----------------------------------------
+/* ---- panels ---------------------------------------------------------------------------------- */
+
+/* A panel is the activations of up to 12 tokens, as matmul reads them. T, the tokens a panel has room for, is 1, 4, 8 or 12. A quantised panel has for each block of 32
+ * columns
  *
- * T, the tokens a panel has room for, is 1, 4, 8 or 12. A quantised panel has for each block of 32 columns
- *
- *   int8  q[T][32]     q = rint(x (127 / a)), a = max |x| of the block; all 0 when a is 0 or not finite
+ *   int8  q[T][32]     q = rint(x (127 / a)), a = max |x| of the block; 0 when a is 0 or not finite
  *   f32   s[T]         a / 127  (so that a value that is not finite shows in the logits)
  *   f32   sm[T]        s (float)(sum of q)
  *   i32   neg[2][T]    minus the sum of the first and of the last 16 q
@@ -45,14 +48,15 @@ static inline size_t lull_panel_bytes(int n_tokens, int n_cols)
     return ((size_t)4 * (size_t)n_tokens * ((size_t)n_cols + 31) + 63) / 64 * 64;
 }
 
-/* ---- contracts ------------------------------------------------------------------------------------------------ */
+/* ---- contracts ------------------------------------------------------------------------------- */
 
 /* Quantise a token's row x [n] into slot t of a panel of T tokens. n is a multiple of 32. */
 typedef void (*lull_quantize_fn)(const float *x, int n, int n_tokens, int t, uint8_t *panel);
 
 /* One tile of 16 rows times a panel of T tokens: out [T][16].
  *
- * Quantised, a row's accumulator from 0, blocks b ascending, i the exact integer sum of code·q (offset taken off):
+ * Quantised, a row's accumulator from 0, blocks b ascending, i the exact integer sum of code·q
+ * (offset taken off):
  *   Q4_0 Q5_0 Q8_0   acc = fma(i, d s, acc)
  *   Q4_1 Q5_1        the same, then acc = fma(m, sm, acc)
  *   Q4_K Q5_K        acc = fma(i, (d scale) s, acc), then acc = fma(-(dmin min), sm, acc)
@@ -60,46 +64,50 @@ typedef void (*lull_quantize_fn)(const float *x, int n, int n_tokens, int t, uin
  *   Q2_K             the same, then acc = fma(min0 neg0 + min1 neg1, dmin s, acc)
  * Products without fma are rounded on their own, from left to right within the brackets shown.
  *
- * Float: columns in blocks of 32 (the last may be shorter), part = fma(w, x, part) from 0 in ascending order, then
- * acc = acc + part. F16 and BF16 weights are widened exactly. */
+ * Float: columns in blocks of 32 (the last may be shorter), part = fma(w, x, part) from 0 in
+ * ascending order, then acc = acc + part. F16 and BF16 weights are widened exactly. */
 typedef void (*lull_dot_fn)(const uint8_t *tile, const uint8_t *panel, int n_cols, float *out);
 
-/* y = (x r) w elementwise, r = 1 / sqrt(sum / n + eps), sum the 16-striped sum of fma(x, x, .) (see below).
- * y may be x. n >= 1. */
+/* y = (x r) w elementwise, r = 1 / sqrt(sum / n + eps), sum the 16-striped sum of fma(x, x, .)
+ * (see below). y may be x. n >= 1. */
 typedef void (*lull_rms_norm_fn)(const float *x, const float *w, int n, float eps, float *y);
 
 /* y = act(g) u.  SiLU: g / (1 + exp(-g)).  GELU (tanh form): g / (1 + exp(-2 z)),
- * z = 0.7978845608 fma(0.044715 (g g), g, g); as 0.5 (1 + tanh z) = 1 / (1 + exp(-2 z)). y may be g or u. */
+ * z = 0.7978845608 fma(0.044715 (g g), g, g); as 0.5 (1 + tanh z) = 1 / (1 + exp(-2 z)). y may be
+ * g or u. */
 typedef enum lull_act { LULL_ACT_SILU, LULL_ACT_GELU_TANH } lull_act;
 typedef void (*lull_gated_fn)(lull_act act, const float *g, const float *u, int n, float *y);
 
-/* Rotate one head in place, x [2 n_pairs]: (a, b) -> (fma(a, c, -(b s)), fma(a, s, b c)), then both times scale.
- * cs: cosines [n_pairs] then sines [n_pairs]. Pairs are neighbours (2i, 2i+1), or halves (i, i + n_pairs) for neox. */
+/* Rotate one head in place, x [2 n_pairs]: (a, b) -> (fma(a, c, -(b s)), fma(a, s, b c)), then
+ * both times scale. cs: cosines [n_pairs] then sines [n_pairs]. Pairs are neighbours (2i, 2i+1),
+ * or halves (i, i + n_pairs) for neox. */
 typedef void (*lull_rope_fn)(float *x, const float *cs, int n_pairs, int is_neox, float scale);
 
 /* x = x + y, elementwise. */
 typedef void (*lull_add_fn)(float *x, const float *y, int n);
 
-/* Store a head's key x [d] into column `at` of k [d][64], or value into v [d]: f16, to nearest even, after limiting to
- * ±65504 (so that what is masked stays finite and adds nothing). A NaN becomes 65504. */
+/* Store a head's key x [d] into column `at` of k [d][64], or value into v [d]: f16, to nearest
+ * even, after limiting to ±65504 (so that what is masked stays finite and adds nothing). A NaN
+ * becomes 65504. */
 typedef void (*lull_kv_store_fn)(const float *x, int d, uint16_t *dst, int stride);
 
 /* Attention of n_q queries over the 64 positions of one page, one KV head: online softmax.
  *
  *   q    [n_q] rows of d at q_stride floats, already times 1/sqrt(d)
  *   k v  [d][64] and [64][d] f16; all finite, also where masked
- *   lo hi [n_q]  the positions seen are lo <= j < hi within the page; a query with none is left as it was
+ *   lo hi [n_q]  positions lo <= j < hi of the page are seen; a query with none is left as it was
  *   m l  [n_q] in/out: running maximum (-inf at the start) and sum (0)
  *   o    [n_q] rows of d at o_stride floats, in/out: running sum (0)
  *   work f32 [128 d], 64-aligned: room to widen the page; d is a multiple of 16 and at most 512
  *
- * For each query: s_j = chain of fma(q_i, k_ij, .) from 0, i ascending;  M = max(m, max s_j);  c = exp(m - M);
- * p_j = exp(s_j - M), 0 where masked;  l = fma(l, c, striped sum of p over 64);  o_i = o_i c, then
- * o_i = fma(p_j, v_ji, o_i), j ascending;  m = M. */
+ * For each query: s_j = chain of fma(q_i, k_ij, .) from 0, i ascending;  M = max(m, max s_j);
+ * c = exp(m - M);  p_j = exp(s_j - M), 0 where masked;  l = fma(l, c, striped sum of p over 64);
+ * o_i = o_i c, then o_i = fma(p_j, v_ji, o_i), j ascending;  m = M. */
 typedef struct lull_attend_args {
     const float *q;
     size_t q_stride;
     const uint16_t *k, *v;
+    const uint16_t *next_k, *next_v; /* the page that comes next, to fetch ahead; may be k, v */
     const int16_t *lo, *hi;
     float *m, *l, *o;
     size_t o_stride;
@@ -108,12 +116,14 @@ typedef struct lull_attend_args {
 } lull_attend_args;
 typedef void (*lull_attend_fn)(const lull_attend_args *a);
 
-/* Join a later span into an earlier one: M = max(m, m2); a = exp(m - M); b = exp(m2 - M); l = fma(l, a, l2 b);
- * o = fma(o, a, o2 b). A span that saw nothing (m = -inf) leaves the other as it is. */
-typedef void (*lull_attend_join_fn)(float *m, float *l, float *o, float m2, float l2, const float *o2, int d);
+/* Join a later span into an earlier one: M = max(m, m2);  a = exp(m - M);  b = exp(m2 - M);
+ * l = fma(l, a, l2 b);  o = fma(o, a, o2 b). A span that saw nothing (m2 = -inf) changes nothing. */
+typedef void (*lull_attend_join_fn)(float *m, float *l, float *o, float m2, float l2,
+                                    const float *o2, int d);
 
-/* The 16-striped sum: stripe i adds the terms i, i+16, i+32, … in that order from 0; then stripes i and i+8 are added,
- * i and i+4, i and i+2, 0 and 1. exp: docs/numerics.md; below -87 it is 0, above 88 it is exp(88). */
+/* The 16-striped sum: stripe i adds the terms i, i+16, i+32, … in that order from 0; then stripes
+ * i and i+8 are added, i and i+4, i and i+2, 0 and 1. exp: docs/numerics.md; below -87 it is 0,
+ * above 88 it is exp(88). */
 
 typedef struct lull_kernels {
     lull_cpu_level level;
@@ -134,11 +144,12 @@ const lull_kernels *lull_kernels_of(lull_cpu_level level);
 /* exp of the class, for what is not a kernel (sampling). */
 float lull_exp_ref(float x);
 
-/* Cosines and sines of pos · inv_freq[i] in binary64 by the class's own polynomials, rounded to binary32:
- * cs [2 n_pairs], times mscale. Any position below 2^31. */
+/* Cosines and sines of pos · inv_freq[i] in binary64 by the class's own polynomials, rounded to
+ * binary32: cs [2 n_pairs], times mscale. Any position below 2^31. */
 void lull_rope_angles(double pos, const double *inv_freq, int n_pairs, float mscale, float *cs);
 
-/* base^exponent in binary64 for RoPE frequencies; base a positive normal number, relative error below 1e-14. */
+/* base^exponent in binary64 for RoPE frequencies; base a positive normal number, relative error
+ * below 1e-14. */
 double lull_pow_canon(double base, double exponent);
 
 #endif

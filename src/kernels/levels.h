@@ -1,5 +1,6 @@
-/* Names of the kernels of each level. A source that serves several levels is compiled once for each, with LULL_LEVEL set to
- * the suffix: LULL_AT_LEVEL(add) is add_avx2 there. Wider levels overwrite the table of the narrower ones. */
+/* Names of the kernels of each level. A source that serves several levels is compiled once for
+ * each, with LULL_LEVEL set to the suffix: LULL_AT_LEVEL(add) is add_avx2 there. A level
+ * without a kernel of its own takes that of the level below (kernels.c). */
 #ifndef LULL_KERNELS_LEVELS_H
 #define LULL_KERNELS_LEVELS_H
 
@@ -9,16 +10,17 @@
 #define LULL_JOIN(a, b) LULL_JOIN_(a, b)
 #define LULL_AT_LEVEL(name) LULL_JOIN(lull_##name, LULL_LEVEL)
 
-#define LULL_ELEMENTWISE_KERNELS(L)                                                                       \
-    void lull_quantize_##L(const float *x, int n, int n_tokens, int t, uint8_t *panel);                   \
-    void lull_rms_norm_##L(const float *x, const float *w, int n, float eps, float *y);                   \
-    void lull_gated_##L(lull_act act, const float *g, const float *u, int n, float *y);                   \
-    void lull_rope_##L(float *x, const float *cs, int n_pairs, int is_neox, float scale);                 \
+#define LULL_ELEMENTWISE_KERNELS(L)                                                                \
+    void lull_quantize_##L(const float *x, int n, int n_tokens, int t, uint8_t *panel);            \
+    void lull_rms_norm_##L(const float *x, const float *w, int n, float eps, float *y);            \
+    void lull_gated_##L(lull_act act, const float *g, const float *u, int n, float *y);            \
+    void lull_rope_##L(float *x, const float *cs, int n_pairs, int is_neox, float scale);          \
     void lull_add_##L(float *x, const float *y, int n);
-#define LULL_ATTENTION_KERNELS(L)                                                                         \
-    void lull_kv_store_##L(const float *x, int d, uint16_t *dst, int stride);                             \
-    void lull_attend_##L(const lull_attend_args *a);                                                      \
-    void lull_attend_join_##L(float *m, float *l, float *o, float m2, float l2, const float *o2, int d);
+#define LULL_ATTENTION_KERNELS(L)                                                                  \
+    void lull_kv_store_##L(const float *x, int d, uint16_t *dst, int stride);                      \
+    void lull_attend_##L(const lull_attend_args *a);                                               \
+    void lull_attend_join_##L(float *m, float *l, float *o, float m2, float l2, const float *o2,   \
+                              int d);
 #define LULL_GEMM_KERNELS(L) extern const lull_dot_fn lull_dot_##L[LULL_DTYPE_N][LULL_PANEL_SIZES];
 
 LULL_ELEMENTWISE_KERNELS(ref)

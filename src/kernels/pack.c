@@ -5,12 +5,12 @@
 /* One row's block of 32 columns, widened. */
 typedef struct block_codes {
     uint8_t code[LULL_BLOCK_COLS];
-    uint8_t scale[2], min[2]; /* integer sub-scales: of 32 columns in [0], or of 16 each; bit patterns of the file */
+    uint8_t scale[2], min[2]; /* integer scales of 32 columns in [0], or of 16 each; as in the file */
 } block_codes;
 
 /* How a format is laid out in a tile. */
 typedef struct pack_form {
-    uint8_t n_bits;       /* of a code: 2, 3, 4, 5, 6, 8 */
+    uint8_t n_bits; /* of a code: 2, 3, 4, 5, 6, 8 */
     uint8_t code_offset;
     uint8_t n_half;       /* f16 scales beside each block: d, or d and m; 0 for K formats */
     uint8_t n_super_half; /* f16 in front of a super-block */
@@ -43,7 +43,8 @@ size_t lull_pack_tile_bytes(lull_dtype t, int n_cols)
     return n_blocks * block_bytes(f) + n_blocks / LULL_SUPER_BLOCKS * f->n_super_half * 32;
 }
 
-/* 6-bit scale i and minimum of Q4_K and Q5_K from their 12 packed bytes (ggml: get_scale_min_k4). */
+/* 6-bit scale i and minimum of Q4_K and Q5_K from their 12 packed bytes (ggml: get_scale_min_k4).
+ */
 static void scale_min_k4(const uint8_t *q, int i, uint8_t *scale, uint8_t *min)
 {
     if (i < 4) {
@@ -67,7 +68,8 @@ static void read_super_block(lull_dtype t, const uint8_t *src, int i, block_code
         break;
     case LULL_DTYPE_Q3_K: /* hmask[32], qs[64], scales[12], d */
         for (int k = 0; k < 32; k++)
-            out->code[k] = (uint8_t)((src[32 + 32 * half + k] >> (2 * quarter) & 3) | (src[k] >> i & 1) << 2);
+            out->code[k] =
+                (uint8_t)((src[32 + 32 * half + k] >> (2 * quarter) & 3) | (src[k] >> i & 1) << 2);
         for (int k = 0; k < 2; k++) { /* 16 scales of 6 bits, biased by 32 */
             int s = 2 * i + k;
             const uint8_t *q = src + 96;
@@ -77,25 +79,29 @@ static void read_super_block(lull_dtype t, const uint8_t *src, int i, block_code
         }
         break;
     case LULL_DTYPE_Q4_K: /* d, dmin, scales[12], qs[128] */
-        for (int k = 0; k < 32; k++) out->code[k] = src[16 + 32 * (i / 2) + k] >> (4 * (i % 2)) & 15;
+        for (int k = 0; k < 32; k++)
+            out->code[k] = src[16 + 32 * (i / 2) + k] >> (4 * (i % 2)) & 15;
         scale_min_k4(src + 4, i, &out->scale[0], &out->min[0]);
         break;
     case LULL_DTYPE_Q5_K: /* d, dmin, scales[12], qh[32], qs[128] */
         for (int k = 0; k < 32; k++)
-            out->code[k] = (uint8_t)((src[48 + 32 * (i / 2) + k] >> (4 * (i % 2)) & 15) | (src[16 + k] >> i & 1) << 4);
+            out->code[k] = (uint8_t)((src[48 + 32 * (i / 2) + k] >> (4 * (i % 2)) & 15) |
+                                     (src[16 + k] >> i & 1) << 4);
         scale_min_k4(src + 4, i, &out->scale[0], &out->min[0]);
         break;
     default: /* Q6_K: ql[128], qh[64], scales[16], d */
         for (int k = 0; k < 32; k++)
-            out->code[k] = (uint8_t)((src[64 * half + 32 * (quarter % 2) + k] >> (4 * (quarter / 2)) & 15) |
-                                     (src[128 + 32 * half + k] >> (2 * quarter) & 3) << 4);
+            out->code[k] =
+                (uint8_t)((src[64 * half + 32 * (quarter % 2) + k] >> (4 * (quarter / 2)) & 15) |
+                          (src[128 + 32 * half + k] >> (2 * quarter) & 3) << 4);
         out->scale[0] = src[192 + 2 * i];
         out->scale[1] = src[192 + 2 * i + 1];
         break;
     }
 }
 
-/* A block of the formats without super-blocks: f16 d [, f16 m] [, u32 bit 4], then 4- or 8-bit codes. */
+/* A block of the formats without super-blocks: f16 d [, f16 m] [, u32 bit 4], then 4- or 8-bit
+ * codes. */
 static void read_block(lull_dtype t, const uint8_t *src, block_codes *out)
 {
     const pack_form *f = &forms[t];
@@ -140,7 +146,8 @@ static void write_codes(int n_bits, const uint8_t code[LULL_BLOCK_COLS], int row
     }
 }
 
-static void pack_float(const uint8_t *src, size_t row_bytes, int n_rows, int n_cols, size_t elem_bytes, uint8_t *dst)
+static void pack_float(const uint8_t *src, size_t row_bytes, int n_rows, int n_cols,
+                       size_t elem_bytes, uint8_t *dst)
 {
     for (int r = 0; r < n_rows; r++)
         for (int c = 0; c < n_cols; c++)
@@ -148,7 +155,8 @@ static void pack_float(const uint8_t *src, size_t row_bytes, int n_rows, int n_c
                    src + (size_t)r * row_bytes + (size_t)c * elem_bytes, elem_bytes);
 }
 
-void lull_pack_tile(lull_dtype t, const uint8_t *src, size_t row_bytes, int n_rows, int n_cols, uint8_t *dst)
+void lull_pack_tile(lull_dtype t, const uint8_t *src, size_t row_bytes, int n_rows, int n_cols,
+                    uint8_t *dst)
 {
     const pack_form *f = &forms[t];
     const lull_dtype_info *info = lull_dtype_info_of(t);
@@ -165,18 +173,22 @@ void lull_pack_tile(lull_dtype t, const uint8_t *src, size_t row_bytes, int n_ro
         uint8_t *out = dst;
         for (int b = 0; b < n_cols / LULL_BLOCK_COLS; b++, out += packed_block) {
             block_codes codes = {0};
-            const uint8_t *block = row + (size_t)(is_super ? b / LULL_SUPER_BLOCKS : b) * info->block_bytes;
+            const uint8_t *block =
+                row + (size_t)(is_super ? b / LULL_SUPER_BLOCKS : b) * info->block_bytes;
             if (is_super) {
                 if (b % LULL_SUPER_BLOCKS == 0) {
                     /* d and dmin stand first in Q4_K and Q5_K, last in the others. */
                     bool is_first = t == LULL_DTYPE_Q4_K || t == LULL_DTYPE_Q5_K;
-                    const uint8_t *half = is_first ? block : block + info->block_bytes - 2 * f->n_super_half;
-                    for (int k = 0; k < f->n_super_half; k++) memcpy(out + 32 * k + 2 * r, half + 2 * k, 2);
+                    const uint8_t *half =
+                        is_first ? block : block + info->block_bytes - 2 * f->n_super_half;
+                    for (int k = 0; k < f->n_super_half; k++)
+                        memcpy(out + 32 * k + 2 * r, half + 2 * k, 2);
                     out += super_bytes;
                 }
                 read_super_block(t, block, b % LULL_SUPER_BLOCKS, &codes);
             } else {
-                for (int k = 0; k < f->n_half; k++) memcpy(out + codes_bytes + 32 * k + 2 * r, block + 2 * k, 2);
+                for (int k = 0; k < f->n_half; k++)
+                    memcpy(out + codes_bytes + 32 * k + 2 * r, block + 2 * k, 2);
                 read_block(t, block, &codes);
             }
             write_codes(f->n_bits, codes.code, r, out);

@@ -1,4 +1,5 @@
-/* Angles of rotary embeddings in binary64, by polynomials of our own, so that no C library is on the path to logits. */
+/* Angles of rotary embeddings in binary64, by polynomials of our own, so that no C library is on
+ * the path to logits. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -32,7 +33,7 @@ void lull_rope_angles(double pos, const double *inv_freq, int n_pairs, float msc
 {
     for (int i = 0; i < n_pairs; i++) {
         double x = pos * inv_freq[i];
-        double k = rint(x * 0.63661977236758134308); /* 2/pi */
+        double k = rint(x * 0.63661977236758134308);       /* 2/pi */
         double r = fma(k, -1.57079632679489655800e+00, x); /* pi/2 in two parts */
         r = fma(k, -6.12323399573676603587e-17, r);
         double s = sin_poly(r), c = cos_poly(r);
@@ -45,7 +46,8 @@ void lull_rope_angles(double pos, const double *inv_freq, int n_pairs, float msc
     }
 }
 
-/* ln(x) of a positive normal x = m 2^e, m in [sqrt 1/2, sqrt 2): 2 atanh((m - 1) / (m + 1)) + e ln 2. */
+/* ln(x) of a positive normal x = m 2^e, m in [sqrt 1/2, sqrt 2): 2 atanh((m - 1) / (m + 1)) + e ln
+ * 2. */
 static double log_canon(double x)
 {
     uint64_t u;

@@ -1,5 +1,5 @@
-/* Vectors of 32-bit lanes at the width of the level that the including file is compiled for: 8 lanes with AVX2, 16 with
- * AVX-512. Only static inline functions, only for *_simd.c files. */
+/* Vectors of 32-bit lanes at the width of the level that the including file is compiled for: 8
+ * lanes with AVX2, 16 with AVX-512. Only static inline functions, only for *_simd.c files. */
 #ifndef LULL_KERNELS_SIMD_H
 #define LULL_KERNELS_SIMD_H
 
@@ -21,58 +21,170 @@ enum { LANES = 16 };
 typedef __m512 vf;
 typedef __m512i vi;
 
-ALWAYS_INLINE vf vf_zero(void) { return _mm512_setzero_ps(); }
-ALWAYS_INLINE vf vf_all(float x) { return _mm512_set1_ps(x); }
-ALWAYS_INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
-ALWAYS_INLINE void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
-ALWAYS_INLINE vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
-ALWAYS_INLINE vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
-ALWAYS_INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
-ALWAYS_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
-ALWAYS_INLINE vf vf_negate(vf a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
+ALWAYS_INLINE vf vf_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+ALWAYS_INLINE vf vf_all(float x)
+{
+    return _mm512_set1_ps(x);
+}
+ALWAYS_INLINE vf vf_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+ALWAYS_INLINE void vf_store(float *p, vf a)
+{
+    _mm512_storeu_ps(p, a);
+}
+ALWAYS_INLINE vf vf_add(vf a, vf b)
+{
+    return _mm512_add_ps(a, b);
+}
+ALWAYS_INLINE vf vf_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+ALWAYS_INLINE vf vf_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+ALWAYS_INLINE vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+ALWAYS_INLINE vf vf_negate(vf a)
+{
+    return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f));
+}
 /* The second operand where either is NaN or both are zero. */
-ALWAYS_INLINE vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
-ALWAYS_INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
-ALWAYS_INLINE vf vf_round(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+ALWAYS_INLINE vf vf_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+ALWAYS_INLINE vf vf_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+ALWAYS_INLINE vf vf_round(vf a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 /* b where a < limit, else a. */
 ALWAYS_INLINE vf vf_below(vf a, float limit, vf b, vf otherwise)
 {
-    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_set1_ps(limit), _CMP_LT_OQ), otherwise, b);
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_set1_ps(limit), _CMP_LT_OQ), otherwise,
+                                b);
 }
-ALWAYS_INLINE float vf_top(vf a) { return _mm512_reduce_max_ps(a); }
-ALWAYS_INLINE vf vf_from_half(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+ALWAYS_INLINE float vf_top(vf a)
+{
+    return _mm512_reduce_max_ps(a);
+}
+ALWAYS_INLINE float vf_first(vf a)
+{
+    return _mm512_cvtss_f32(a);
+}
+ALWAYS_INLINE vf vf_from_half(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
 ALWAYS_INLINE vf vf_from_bf16(const uint16_t *p)
 {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
 }
 ALWAYS_INLINE void vf_to_half(uint16_t *p, vf a)
 {
-    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm256_storeu_si256((__m256i *)p,
+                        _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
-ALWAYS_INLINE vi vi_zero(void) { return _mm512_setzero_si512(); }
-ALWAYS_INLINE vi vi_all(int32_t x) { return _mm512_set1_epi32(x); }
-ALWAYS_INLINE vi vi_all_bytes(int x) { return _mm512_set1_epi8((char)x); }
-ALWAYS_INLINE vi vi_load(const void *p) { return _mm512_loadu_si512(p); }
-ALWAYS_INLINE vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
-ALWAYS_INLINE vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
-ALWAYS_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
-ALWAYS_INLINE vi vi_mul(vi a, vi b) { return _mm512_mullo_epi32(a, b); }
-ALWAYS_INLINE vi vi_shl(vi a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
-ALWAYS_INLINE vi vi_shl16(vi a, int n) { return _mm512_slli_epi16(a, (unsigned)n); }
-ALWAYS_INLINE vi vi_shr16(vi a, int n) { return _mm512_srli_epi16(a, (unsigned)n); }
-ALWAYS_INLINE vf vi_to_float(vi a) { return _mm512_cvtepi32_ps(a); }
-ALWAYS_INLINE vi vi_round(vf a) { return _mm512_cvtps_epi32(a); }
-ALWAYS_INLINE vf vi_as_float(vi a) { return _mm512_castsi512_ps(a); }
-ALWAYS_INLINE vi vi_from_u8(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }
-ALWAYS_INLINE vi vi_from_i8(const uint8_t *p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)); }
+ALWAYS_INLINE vi vi_zero(void)
+{
+    return _mm512_setzero_si512();
+}
+ALWAYS_INLINE vi vi_all(int32_t x)
+{
+    return _mm512_set1_epi32(x);
+}
+ALWAYS_INLINE vi vi_all_bytes(int x)
+{
+    return _mm512_set1_epi8((char)x);
+}
+ALWAYS_INLINE vi vi_load(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+ALWAYS_INLINE vi vi_and(vi a, vi b)
+{
+    return _mm512_and_si512(a, b);
+}
+ALWAYS_INLINE vi vi_or(vi a, vi b)
+{
+    return _mm512_or_si512(a, b);
+}
+ALWAYS_INLINE vi vi_add(vi a, vi b)
+{
+    return _mm512_add_epi32(a, b);
+}
+ALWAYS_INLINE vi vi_mul(vi a, vi b)
+{
+    return _mm512_mullo_epi32(a, b);
+}
+ALWAYS_INLINE vi vi_shl(vi a, int n)
+{
+    return _mm512_slli_epi32(a, (unsigned)n);
+}
+ALWAYS_INLINE vi vi_shl16(vi a, int n)
+{
+    return _mm512_slli_epi16(a, (unsigned)n);
+}
+ALWAYS_INLINE vi vi_shr16(vi a, int n)
+{
+    return _mm512_srli_epi16(a, (unsigned)n);
+}
+ALWAYS_INLINE vf vi_to_float(vi a)
+{
+    return _mm512_cvtepi32_ps(a);
+}
+ALWAYS_INLINE vi vi_round(vf a)
+{
+    return _mm512_cvtps_epi32(a);
+}
+ALWAYS_INLINE vf vi_as_float(vi a)
+{
+    return _mm512_castsi512_ps(a);
+}
+ALWAYS_INLINE vi vi_from_u8(const uint8_t *p)
+{
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+ALWAYS_INLINE vi vi_from_i8(const uint8_t *p)
+{
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
 /* Pairs of products of unsigned a and signed b, saturated to 16 bits: callers keep them within. */
-ALWAYS_INLINE vi vi_mul_pairs(vi a, vi b) { return _mm512_maddubs_epi16(a, b); }
-ALWAYS_INLINE vi vi_add16(vi a, vi b) { return _mm512_add_epi16(a, b); }
-ALWAYS_INLINE vi vi_widen_pairs(vi a) { return _mm512_madd_epi16(a, _mm512_set1_epi16(1)); }
+ALWAYS_INLINE vi vi_mul_pairs(vi a, vi b)
+{
+    return _mm512_maddubs_epi16(a, b);
+}
+ALWAYS_INLINE vi vi_add16(vi a, vi b)
+{
+    return _mm512_add_epi16(a, b);
+}
+ALWAYS_INLINE vi vi_widen_pairs(vi a)
+{
+    return _mm512_madd_epi16(a, _mm512_set1_epi16(1));
+}
 /* |w| and b with the sign of w: the products of pairs stay within 16 bits for any w. */
-ALWAYS_INLINE vi vi_abs8(vi w) { return _mm512_abs_epi8(w); }
-ALWAYS_INLINE vi vi_sign8(vi b, vi w) { return _mm512_mask_sub_epi8(b, _mm512_movepi8_mask(w), vi_zero(), b); }
+ALWAYS_INLINE vi vi_abs8(vi w)
+{
+    return _mm512_abs_epi8(w);
+}
+ALWAYS_INLINE vi vi_sign8(vi b, vi w)
+{
+    return _mm512_mask_sub_epi8(b, _mm512_movepi8_mask(w), vi_zero(), b);
+}
 
 #else
 
@@ -80,18 +192,54 @@ enum { LANES = 8 };
 typedef __m256 vf;
 typedef __m256i vi;
 
-ALWAYS_INLINE vf vf_zero(void) { return _mm256_setzero_ps(); }
-ALWAYS_INLINE vf vf_all(float x) { return _mm256_set1_ps(x); }
-ALWAYS_INLINE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
-ALWAYS_INLINE void vf_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
-ALWAYS_INLINE vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
-ALWAYS_INLINE vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
-ALWAYS_INLINE vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
-ALWAYS_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
-ALWAYS_INLINE vf vf_negate(vf a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
-ALWAYS_INLINE vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
-ALWAYS_INLINE vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
-ALWAYS_INLINE vf vf_round(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+ALWAYS_INLINE vf vf_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+ALWAYS_INLINE vf vf_all(float x)
+{
+    return _mm256_set1_ps(x);
+}
+ALWAYS_INLINE vf vf_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+ALWAYS_INLINE void vf_store(float *p, vf a)
+{
+    _mm256_storeu_ps(p, a);
+}
+ALWAYS_INLINE vf vf_add(vf a, vf b)
+{
+    return _mm256_add_ps(a, b);
+}
+ALWAYS_INLINE vf vf_sub(vf a, vf b)
+{
+    return _mm256_sub_ps(a, b);
+}
+ALWAYS_INLINE vf vf_mul(vf a, vf b)
+{
+    return _mm256_mul_ps(a, b);
+}
+ALWAYS_INLINE vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+ALWAYS_INLINE vf vf_negate(vf a)
+{
+    return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f));
+}
+ALWAYS_INLINE vf vf_min(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
+ALWAYS_INLINE vf vf_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+ALWAYS_INLINE vf vf_round(vf a)
+{
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 ALWAYS_INLINE vf vf_below(vf a, float limit, vf b, vf otherwise)
 {
     return _mm256_blendv_ps(otherwise, b, _mm256_cmp_ps(a, _mm256_set1_ps(limit), _CMP_LT_OQ));
@@ -102,42 +250,128 @@ ALWAYS_INLINE float vf_top(vf a)
     x = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
-ALWAYS_INLINE vf vf_from_half(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+ALWAYS_INLINE float vf_first(vf a)
+{
+    return _mm256_cvtss_f32(a);
+}
+ALWAYS_INLINE vf vf_from_half(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
 ALWAYS_INLINE vf vf_from_bf16(const uint16_t *p)
 {
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
+    return _mm256_castsi256_ps(
+        _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
 }
 ALWAYS_INLINE void vf_to_half(uint16_t *p, vf a)
 {
-    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128((__m128i *)p,
+                     _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
-ALWAYS_INLINE vi vi_zero(void) { return _mm256_setzero_si256(); }
-ALWAYS_INLINE vi vi_all(int32_t x) { return _mm256_set1_epi32(x); }
-ALWAYS_INLINE vi vi_all_bytes(int x) { return _mm256_set1_epi8((char)x); }
-ALWAYS_INLINE vi vi_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-ALWAYS_INLINE vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
-ALWAYS_INLINE vi vi_or(vi a, vi b) { return _mm256_or_si256(a, b); }
-ALWAYS_INLINE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
-ALWAYS_INLINE vi vi_mul(vi a, vi b) { return _mm256_mullo_epi32(a, b); }
-ALWAYS_INLINE vi vi_shl(vi a, int n) { return _mm256_slli_epi32(a, n); }
-ALWAYS_INLINE vi vi_shl16(vi a, int n) { return _mm256_slli_epi16(a, n); }
-ALWAYS_INLINE vi vi_shr16(vi a, int n) { return _mm256_srli_epi16(a, n); }
-ALWAYS_INLINE vf vi_to_float(vi a) { return _mm256_cvtepi32_ps(a); }
-ALWAYS_INLINE vi vi_round(vf a) { return _mm256_cvtps_epi32(a); }
-ALWAYS_INLINE vf vi_as_float(vi a) { return _mm256_castsi256_ps(a); }
-ALWAYS_INLINE vi vi_from_u8(const uint8_t *p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
-ALWAYS_INLINE vi vi_from_i8(const uint8_t *p) { return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
-ALWAYS_INLINE vi vi_mul_pairs(vi a, vi b) { return _mm256_maddubs_epi16(a, b); }
-ALWAYS_INLINE vi vi_add16(vi a, vi b) { return _mm256_add_epi16(a, b); }
-ALWAYS_INLINE vi vi_widen_pairs(vi a) { return _mm256_madd_epi16(a, _mm256_set1_epi16(1)); }
-ALWAYS_INLINE vi vi_abs8(vi w) { return _mm256_abs_epi8(w); }
-ALWAYS_INLINE vi vi_sign8(vi b, vi w) { return _mm256_sign_epi8(b, w); }
+ALWAYS_INLINE vi vi_zero(void)
+{
+    return _mm256_setzero_si256();
+}
+ALWAYS_INLINE vi vi_all(int32_t x)
+{
+    return _mm256_set1_epi32(x);
+}
+ALWAYS_INLINE vi vi_all_bytes(int x)
+{
+    return _mm256_set1_epi8((char)x);
+}
+ALWAYS_INLINE vi vi_load(const void *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+ALWAYS_INLINE vi vi_and(vi a, vi b)
+{
+    return _mm256_and_si256(a, b);
+}
+ALWAYS_INLINE vi vi_or(vi a, vi b)
+{
+    return _mm256_or_si256(a, b);
+}
+ALWAYS_INLINE vi vi_add(vi a, vi b)
+{
+    return _mm256_add_epi32(a, b);
+}
+ALWAYS_INLINE vi vi_mul(vi a, vi b)
+{
+    return _mm256_mullo_epi32(a, b);
+}
+ALWAYS_INLINE vi vi_shl(vi a, int n)
+{
+    return _mm256_slli_epi32(a, n);
+}
+ALWAYS_INLINE vi vi_shl16(vi a, int n)
+{
+    return _mm256_slli_epi16(a, n);
+}
+ALWAYS_INLINE vi vi_shr16(vi a, int n)
+{
+    return _mm256_srli_epi16(a, n);
+}
+ALWAYS_INLINE vf vi_to_float(vi a)
+{
+    return _mm256_cvtepi32_ps(a);
+}
+ALWAYS_INLINE vi vi_round(vf a)
+{
+    return _mm256_cvtps_epi32(a);
+}
+ALWAYS_INLINE vf vi_as_float(vi a)
+{
+    return _mm256_castsi256_ps(a);
+}
+ALWAYS_INLINE vi vi_from_u8(const uint8_t *p)
+{
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+ALWAYS_INLINE vi vi_from_i8(const uint8_t *p)
+{
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+ALWAYS_INLINE vi vi_mul_pairs(vi a, vi b)
+{
+    return _mm256_maddubs_epi16(a, b);
+}
+ALWAYS_INLINE vi vi_add16(vi a, vi b)
+{
+    return _mm256_add_epi16(a, b);
+}
+ALWAYS_INLINE vi vi_widen_pairs(vi a)
+{
+    return _mm256_madd_epi16(a, _mm256_set1_epi16(1));
+}
+ALWAYS_INLINE vi vi_abs8(vi w)
+{
+    return _mm256_abs_epi8(w);
+}
+ALWAYS_INLINE vi vi_sign8(vi b, vi w)
+{
+    return _mm256_sign_epi8(b, w);
+}
 
 #endif
 
-/* exp of the class on every lane; see exp_canon in elementwise.c. A NaN stays one: vf_min gives its second operand,
- * and the exponent that the NaN converts to makes the factor 1. */
+/* The 16 stripes of a sum, folded 8-4-2-1; stripes [16 / LANES]. */
+ALWAYS_INLINE float vf_fold(const vf *stripes)
+{
+#if defined(__AVX512F__)
+    __m256 x =
+        _mm256_add_ps(_mm512_castps512_ps256(stripes[0]), _mm512_extractf32x8_ps(stripes[0], 1));
+#else
+    __m256 x = _mm256_add_ps(stripes[0], stripes[1]);
+#endif
+    __m128 y = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_add_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
+}
+
+/* exp of the class on every lane; see exp_canon in elementwise.c. A NaN stays one: vf_min gives
+ * its second operand, and the exponent that the NaN converts to makes the factor 1. */
 ALWAYS_INLINE vf vf_exp(vf x)
 {
     vf y = vf_min(vf_all(88.0f), x);

@@ -58,8 +58,12 @@ static lull_status add_slab(lull_page_pool *p, lull_error *err)
                         : MAP_FAILED;
     if (memory == MAP_FAILED) {
         free(s);
-        return lull_fail(err, LULL_ENOMEM, "out of memory: %zu bytes for keys and values", p->page_bytes * SLAB_PAGES);
+        return lull_fail(err, LULL_ENOMEM, "out of memory: %zu bytes for keys and values",
+                         p->page_bytes * SLAB_PAGES);
     }
+    /* Attention hops from page to page; with small memory pages every hop is an address
+     * translation. Advice only. */
+    madvise(memory, p->page_bytes * SLAB_PAGES, MADV_HUGEPAGE);
     s->memory = memory;
     s->next = p->slabs;
     p->slabs = s;
@@ -131,7 +135,8 @@ static size_t pages_for(size_t n_positions)
     return (n_positions + LULL_PAGE_POSITIONS - 1) / LULL_PAGE_POSITIONS;
 }
 
-lull_status lull_page_table_init(lull_page_table *t, lull_page_pool *pool, size_t n_positions, lull_error *err)
+lull_status lull_page_table_init(lull_page_table *t, lull_page_pool *pool, size_t n_positions,
+                                 lull_error *err)
 {
     size_t cap = pages_for(n_positions);
     *t = (lull_page_table){.pages = calloc(cap, sizeof *t->pages)};
@@ -177,8 +182,8 @@ void lull_page_table_truncate(lull_page_table *t, size_t n)
     while (t->n > pages_for(n)) {
         t->n--;
         lull_page_release(t->pool, t->pages[t->n]);
-        /* The table keeps the right to as many pages as it was made for. The page just released is free now, or
-         * the pool finds another: address space alone, which mmap grants. */
+        /* The table keeps the right to as many pages as it was made for. The page just released is
+         * free now, or the pool finds another: address space alone, which mmap grants. */
         if (lull_page_pool_reserve(t->pool, 1, NULL) != LULL_OK) t->cap--;
         t->pages[t->n] = NULL;
         for (int k = 0; k < LULL_KV_PLANES; k++) t->planes[k][t->n] = NULL;

@@ -1,5 +1,6 @@
-/* The llama family: Llama 1-3, SmolLM, TinyLlama, Mistral and others of the same computation (Touvron et al. 2023; RoPE
- * scaling of Llama 3 as the tensor rope_freqs.weight). GGUF stores q and k permuted so that rotated pairs are neighbours. */
+/* The llama family: Llama 1-3, SmolLM, TinyLlama, Mistral and others of the same computation
+ * (Touvron et al. 2023; RoPE scaling of Llama 3 as the tensor rope_freqs.weight). GGUF stores q
+ * and k permuted so that rotated pairs are neighbours. */
 #include <math.h>
 #include <stddef.h>
 
@@ -13,7 +14,8 @@ static void configure(lull_builder *b, lull_config *c)
     double base = lull_builder_number(b, "rope.freq_base", 10000.0), divisor = 1;
     lull_gguf_str kind = {"none", 4};
     if (lull_gguf_find(b->m->gguf, "llama.rope.scaling.type"))
-        b->st = b->st ? b->st : lull_gguf_get_str(b->m->gguf, "llama.rope.scaling.type", &kind, &b->err);
+        b->st = b->st ? b->st
+                      : lull_gguf_get_str(b->m->gguf, "llama.rope.scaling.type", &kind, &b->err);
     if (kind.n_bytes == 6 && kind.data[0] == 'l')
         divisor = lull_builder_number(b, "rope.scaling.factor", 1.0);
     else
@@ -28,12 +30,17 @@ static void build(lull_builder *b, const lull_config *c)
 {
     lull_graph *g = b->g;
     int d_q = c->n_head * c->d_head, d_kv = c->n_kv * c->d_head;
-    lull_node x = lull_graph_embed(g, lull_builder_table(b, c->n_vocab, c->d_model, "token_embd.weight"), 1.0f);
+    lull_node x = lull_graph_embed(
+        g, lull_builder_table(b, c->n_vocab, c->d_model, "token_embd.weight"), 1.0f);
     for (int i = 0; i < c->n_layer; i++) {
-        lull_node h = lull_graph_norm(g, x, lull_builder_vector(b, c->d_model, "blk.%d.attn_norm.weight", i), c->eps);
-        lull_node q = lull_graph_linear(g, h, lull_builder_matrix(b, d_q, c->d_model, "blk.%d.attn_q.weight", i));
-        lull_node k = lull_graph_linear(g, h, lull_builder_matrix(b, d_kv, c->d_model, "blk.%d.attn_k.weight", i));
-        lull_node v = lull_graph_linear(g, h, lull_builder_matrix(b, d_kv, c->d_model, "blk.%d.attn_v.weight", i));
+        lull_node h = lull_graph_norm(
+            g, x, lull_builder_vector(b, c->d_model, "blk.%d.attn_norm.weight", i), c->eps);
+        lull_node q = lull_graph_linear(
+            g, h, lull_builder_matrix(b, d_q, c->d_model, "blk.%d.attn_q.weight", i));
+        lull_node k = lull_graph_linear(
+            g, h, lull_builder_matrix(b, d_kv, c->d_model, "blk.%d.attn_k.weight", i));
+        lull_node v = lull_graph_linear(
+            g, h, lull_builder_matrix(b, d_kv, c->d_model, "blk.%d.attn_v.weight", i));
         lull_attention attention = {.layer = i,
                                     .n_head = c->n_head,
                                     .n_kv = c->n_kv,
@@ -41,14 +48,19 @@ static void build(lull_builder *b, const lull_config *c)
                                     .scale = 1.0f / sqrtf((float)c->d_head),
                                     .rope = &c->ropes[0]};
         lull_node o = lull_graph_attention(g, q, k, v, &attention);
-        o = lull_graph_linear(g, o, lull_builder_matrix(b, c->d_model, d_q, "blk.%d.attn_output.weight", i));
+        o = lull_graph_linear(
+            g, o, lull_builder_matrix(b, c->d_model, d_q, "blk.%d.attn_output.weight", i));
         x = lull_graph_add(g, x, o);
 
-        h = lull_graph_norm(g, x, lull_builder_vector(b, c->d_model, "blk.%d.ffn_norm.weight", i), c->eps);
-        lull_node gate = lull_graph_linear(g, h, lull_builder_matrix(b, c->d_ff, c->d_model, "blk.%d.ffn_gate.weight", i));
-        lull_node up = lull_graph_linear(g, h, lull_builder_matrix(b, c->d_ff, c->d_model, "blk.%d.ffn_up.weight", i));
+        h = lull_graph_norm(g, x, lull_builder_vector(b, c->d_model, "blk.%d.ffn_norm.weight", i),
+                            c->eps);
+        lull_node gate = lull_graph_linear(
+            g, h, lull_builder_matrix(b, c->d_ff, c->d_model, "blk.%d.ffn_gate.weight", i));
+        lull_node up = lull_graph_linear(
+            g, h, lull_builder_matrix(b, c->d_ff, c->d_model, "blk.%d.ffn_up.weight", i));
         h = lull_graph_gated(g, LULL_ACT_SILU, gate, up);
-        h = lull_graph_linear(g, h, lull_builder_matrix(b, c->d_model, c->d_ff, "blk.%d.ffn_down.weight", i));
+        h = lull_graph_linear(
+            g, h, lull_builder_matrix(b, c->d_model, c->d_ff, "blk.%d.ffn_down.weight", i));
         x = lull_graph_add(g, x, h);
     }
     x = lull_graph_gather(g, x);

@@ -9,10 +9,10 @@
 #include "family.h"
 
 enum {
-    MAX_ROWS = 512,  /* rows a run: enough to reuse weights, few enough to stay in cache */
-    MAX_OUT = 32,    /* rows of logits at a time */
+    MAX_ROWS = 512, /* rows a run: enough to reuse weights, few enough to stay in cache */
+    MAX_OUT = 32,   /* rows of logits at a time */
     MAX_WIDTH = 1 << 20,
-    MAX_GROUP = 48,  /* query heads a KV head: what a device takes together */
+    MAX_GROUP = 48, /* query heads a KV head: what a device takes together */
     MAX_D_HEAD = 512
 };
 
@@ -44,7 +44,8 @@ int lull_builder_int(lull_builder *b, const char *key, int min, int max, int fal
     if (!lull_gguf_find(b->m->gguf, name) && fallback >= 0) return fallback;
     b->st = lull_gguf_get_u64(b->m->gguf, name, &v, &b->err);
     if (b->st == LULL_OK && (v < (uint64_t)min || v > (uint64_t)max))
-        lull_builder_fail(b, LULL_ECORRUPT, "%s is %llu, not in %d..%d", name, (unsigned long long)v, min, max);
+        lull_builder_fail(b, LULL_ECORRUPT, "%s is %llu, not in %d..%d", name,
+                          (unsigned long long)v, min, max);
     return b->st == LULL_OK ? (int)v : min;
 }
 
@@ -74,7 +75,8 @@ void lull_builder_refuse(lull_builder *b, const char *key)
             lull_builder_fail(b, LULL_EUNSUPPORTED, "%s = \"%.*s\" is not supported", name,
                               (int)(text.n_bytes < 64 ? text.n_bytes : 64), text.data);
     } else if (lull_gguf_get_f64(b->m->gguf, name, &number, NULL) == LULL_OK) {
-        if (number != 0) lull_builder_fail(b, LULL_EUNSUPPORTED, "%s = %g is not supported", name, number);
+        if (number != 0)
+            lull_builder_fail(b, LULL_EUNSUPPORTED, "%s = %g is not supported", name, number);
     } else {
         uint64_t whole;
         if (lull_gguf_get_u64(b->m->gguf, name, &whole, NULL) != LULL_OK || whole != 0)
@@ -95,15 +97,19 @@ void lull_builder_common(lull_builder *b, lull_config *c)
     if (b->st != LULL_OK) return;
     int d_value = lull_builder_int(b, "attention.value_length", 1, MAX_D_HEAD, c->d_head);
     if (c->n_head % c->n_kv != 0)
-        lull_builder_fail(b, LULL_ECORRUPT, "attention.head_count %d is not a multiple of head_count_kv %d", c->n_head,
-                          c->n_kv);
+        lull_builder_fail(b, LULL_ECORRUPT,
+                          "attention.head_count %d is not a multiple of head_count_kv %d",
+                          c->n_head, c->n_kv);
     if (c->n_head / c->n_kv > MAX_GROUP)
-        lull_builder_fail(b, LULL_EUNSUPPORTED, "%d query heads share a KV head; at most %d are supported",
+        lull_builder_fail(b, LULL_EUNSUPPORTED,
+                          "%d query heads share a KV head; at most %d are supported",
                           c->n_head / c->n_kv, MAX_GROUP);
     if (d_value != c->d_head)
-        lull_builder_fail(b, LULL_EUNSUPPORTED, "heads of keys (%d) and values (%d) differ in width", c->d_head, d_value);
+        lull_builder_fail(b, LULL_EUNSUPPORTED,
+                          "heads of keys (%d) and values (%d) differ in width", c->d_head, d_value);
     if (c->d_head % 16 != 0 || c->d_head > MAX_D_HEAD)
-        lull_builder_fail(b, LULL_EUNSUPPORTED, "a head width of %d is not supported: a multiple of 16 up to %d is",
+        lull_builder_fail(b, LULL_EUNSUPPORTED,
+                          "a head width of %d is not supported: a multiple of 16 up to %d is",
                           c->d_head, MAX_D_HEAD);
     const lull_gguf_tensor *t = lull_gguf_find_tensor(b->m->gguf, "token_embd.weight");
     if (!t)
@@ -114,8 +120,8 @@ void lull_builder_common(lull_builder *b, lull_config *c)
         c->n_vocab = (int)t->dims[1];
 }
 
-const lull_rope *lull_builder_rope(lull_builder *b, lull_config *c, double base, double divisor, int n_dims,
-                                   const float *factors, bool is_neox)
+const lull_rope *lull_builder_rope(lull_builder *b, lull_config *c, double base, double divisor,
+                                   int n_dims, const float *factors, bool is_neox)
 {
     lull_rope *r = &c->ropes[c->n_ropes];
     double *freq = lull_arena_alloc(&b->m->arena, sizeof *freq * (size_t)(n_dims / 2 + 1));
@@ -126,14 +132,16 @@ const lull_rope *lull_builder_rope(lull_builder *b, lull_config *c, double base,
     for (int i = 0; i < n_dims / 2; i++) {
         freq[i] = lull_pow_canon(base, -2.0 * i / n_dims) / divisor;
         if (factors) freq[i] = freq[i] / (double)factors[i];
-        if (!(freq[i] >= 0 && freq[i] <= 1e3)) lull_builder_fail(b, LULL_ECORRUPT, "RoPE frequency %d is %g", i, freq[i]);
+        if (!(freq[i] >= 0 && freq[i] <= 1e3))
+            lull_builder_fail(b, LULL_ECORRUPT, "RoPE frequency %d is %g", i, freq[i]);
     }
-    *r = (lull_rope){.index = c->n_ropes, .inv_freq = freq, .n_pairs = n_dims / 2, .is_neox = is_neox};
+    *r = (lull_rope){
+        .index = c->n_ropes, .inv_freq = freq, .n_pairs = n_dims / 2, .is_neox = is_neox};
     c->rope_list[c->n_ropes++] = r;
     return r;
 }
 
-/* ---- tensors ---------------------------------------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 static const lull_gguf_tensor *find_tensor(lull_builder *b, const char *name)
 {
@@ -161,13 +169,16 @@ static const lull_gguf_tensor *need_tensor(lull_builder *b, const char *name, in
         lull_builder_fail(b, LULL_ENOTFOUND, "tensor %s is missing", name);
         return NULL;
     }
-    bool has_shape = t->dims[0] == (uint64_t)d0 && (d1 ? t->n_dims == 2 && t->dims[1] == (uint64_t)d1 : t->n_dims == 1);
+    bool has_shape = t->dims[0] == (uint64_t)d0 &&
+                     (d1 ? t->n_dims == 2 && t->dims[1] == (uint64_t)d1 : t->n_dims == 1);
     if (!has_shape) {
         if (d1)
             lull_builder_fail(b, LULL_ECORRUPT, "tensor %s is %llu x %llu, not %d x %d", name,
-                              (unsigned long long)t->dims[0], (unsigned long long)(t->n_dims > 1 ? t->dims[1] : 1), d0, d1);
+                              (unsigned long long)t->dims[0],
+                              (unsigned long long)(t->n_dims > 1 ? t->dims[1] : 1), d0, d1);
         else
-            lull_builder_fail(b, LULL_ECORRUPT, "tensor %s has %llu elements in %d dimensions, not %d in 1", name,
+            lull_builder_fail(b, LULL_ECORRUPT,
+                              "tensor %s has %llu elements in %d dimensions, not %d in 1", name,
                               (unsigned long long)t->dims[0], t->n_dims, d0);
         return NULL;
     }
@@ -181,7 +192,8 @@ static void *builder_alloc(lull_builder *b, size_t n_bytes)
     return p;
 }
 
-const lull_packed *lull_builder_matrix(lull_builder *b, int n_rows, int n_cols, const char *fmt, ...)
+const lull_packed *lull_builder_matrix(lull_builder *b, int n_rows, int n_cols, const char *fmt,
+                                       ...)
 {
     char name[96];
     va_list args;
@@ -191,7 +203,8 @@ const lull_packed *lull_builder_matrix(lull_builder *b, int n_rows, int n_cols, 
     lull_model_core *m = b->m;
     const lull_gguf_tensor *t = need_tensor(b, name, n_cols, n_rows);
     lull_matrix *matrix = t ? builder_alloc(b, sizeof *matrix) : NULL;
-    lull_matrix **list = matrix ? realloc(m->matrices, sizeof *list * (size_t)(m->n_matrices + 1)) : NULL;
+    lull_matrix **list =
+        matrix ? realloc(m->matrices, sizeof *list * (size_t)(m->n_matrices + 1)) : NULL;
     if (!list) {
         lull_builder_fail(b, LULL_ENOMEM, "out of memory");
         b->no_matrix = (lull_packed){.n_rows = n_rows, .n_cols = n_cols};
@@ -238,7 +251,7 @@ const float *lull_builder_vector(lull_builder *b, int n, const char *fmt, ...)
     return v;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static const lull_family *find_family(lull_builder *b)
 {
@@ -246,17 +259,20 @@ static const lull_family *find_family(lull_builder *b)
     lull_model_core *m = b->m;
     b->st = lull_gguf_get_str(m->gguf, "general.architecture", &name, &b->err);
     if (b->st != LULL_OK) return NULL;
-    snprintf(m->architecture, sizeof m->architecture, "%.*s", (int)(name.n_bytes < 31 ? name.n_bytes : 31), name.data);
+    snprintf(m->architecture, sizeof m->architecture, "%.*s",
+             (int)(name.n_bytes < 31 ? name.n_bytes : 31), name.data);
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         if (strlen(families[i]->architecture) == name.n_bytes &&
             memcmp(families[i]->architecture, name.data, name.n_bytes) == 0)
             return families[i];
-    lull_builder_fail(b, LULL_EUNSUPPORTED, "architecture '%s' is not supported; there are llama and gemma3",
+    lull_builder_fail(b, LULL_EUNSUPPORTED,
+                      "architecture '%s' is not supported; there are llama and gemma3",
                       m->architecture);
     return NULL;
 }
 
-/* A tensor that the family does not read would change the result if it were: refuse rather than be wrong. */
+/* A tensor that the family does not read would change the result if it were: refuse rather than be
+ * wrong. */
 static void check_all_used(lull_builder *b)
 {
     const lull_gguf *g = b->m->gguf;
@@ -267,7 +283,8 @@ static void check_all_used(lull_builder *b)
         b->m->n_params += n;
         if (!b->is_used[i])
             lull_builder_fail(b, LULL_EUNSUPPORTED, "tensor %.*s is not known for architecture %s",
-                              (int)(t->name.n_bytes < 64 ? t->name.n_bytes : 64), t->name.data, b->m->architecture);
+                              (int)(t->name.n_bytes < 64 ? t->name.n_bytes : 64), t->name.data,
+                              b->m->architecture);
     }
 }
 

@@ -1,10 +1,10 @@
-/* Model families: from a GGUF file's metadata to weights and a graph. One file a family (llama.c, gemma3.c), which reads its
- * hyper-parameters and writes the forward pass once.
+/* Model families: from a GGUF file's metadata to weights and a graph. One file a family (llama.c,
+ * gemma3.c), which reads its hyper-parameters and writes the forward pass once.
  *
  * Legend of dimensions, used everywhere:
- *   n_layer   blocks            n_head  query heads          n_kv    key-value heads (n_head is a multiple)
- *   d_model   residual width    d_head  width of a head      d_ff    width of the feed-forward
- *   n_vocab   tokens            n_ctx   positions            n_window  positions that a sliding layer sees
+ *   n_layer   blocks           n_head  query heads      n_kv      key-value heads; divides n_head
+ *   d_model   residual width   d_head  width of a head  d_ff      width of the feed-forward
+ *   n_vocab   tokens           n_ctx   positions        n_window  positions a sliding layer sees
  *
  * A loaded model is immutable. */
 #ifndef LULL_MODEL_MODEL_H
@@ -35,7 +35,7 @@ typedef struct lull_matrix {
 
 /* Everything that is read-only for a model's life. */
 typedef struct lull_model_core {
-    lull_gguf *gguf; /* owned */
+    lull_gguf *gguf;  /* owned */
     lull_arena arena; /* small objects: vectors, names, tables */
     char architecture[32];
     lull_config config;
@@ -54,7 +54,7 @@ typedef struct lull_model_core {
 
 /* How weights are loaded. */
 typedef struct lull_load_options {
-    const char *cache_dir; /* "" : none */
+    const char *cache_dir;                                          /* "" : none */
     bool (*on_progress)(void *user, uint64_t done, uint64_t total); /* may be NULL */
     void *user;
 } lull_load_options;
@@ -63,12 +63,14 @@ typedef struct lull_load_options {
  *   LULL_EUNSUPPORTED  an architecture, option or tensor that lull does not run (named)
  *   LULL_ECORRUPT      a hyper-parameter or tensor shape that contradicts another (named)
  *   LULL_ENOTFOUND     a tensor or key is missing (named);  LULL_ENOMEM */
-LULL_NODISCARD lull_status lull_model_core_new(lull_gguf *gguf, lull_model_core **out, lull_error *err);
+LULL_NODISCARD lull_status lull_model_core_new(lull_gguf *gguf, lull_model_core **out,
+                                               lull_error *err);
 void lull_model_core_free(lull_model_core *m);
 
-/* Get the matrices into their packed form: mapped from the cache when it holds them, else packed now (and written to the
- * cache if that works). weights.c; see docs/format-pack.md. LULL_ENOMEM, LULL_ECANCELLED. */
-LULL_NODISCARD lull_status lull_weights_load(lull_model_core *m, lull_device *device, const lull_load_options *options,
-                                             lull_error *err);
+/* Get the matrices into their packed form: mapped from the cache when it holds them, else packed
+ * now (and written to the cache if that works). weights.c; see docs/format-pack.md. LULL_ENOMEM,
+ * LULL_ECANCELLED. */
+LULL_NODISCARD lull_status lull_weights_load(lull_model_core *m, lull_device *device,
+                                             const lull_load_options *options, lull_error *err);
 
 #endif

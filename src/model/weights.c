@@ -1,11 +1,12 @@
-/* Loading weights: the digest that identifies them, their packed form, and the cache of packed files on disk.
+/* Loading weights: the digest that identifies them, their packed form, and the cache of packed
+ * files on disk.
  *
- *   <cache>/digests/<device>-<inode>-<bytes>-<mtime>   the weights digest of a file, so that it is computed once
- *   <cache>/packs/<digest>-<version>.pack              all matrices packed (docs/format-pack.md)
+ *   <cache>/digests/<device>-<inode>-<bytes>-<mtime>  a file's weights digest, computed once
+ *   <cache>/packs/<digest>-<version>.pack             all matrices packed (docs/format-pack.md)
  *
- * The cache holds nothing that cannot be made again. It is written beside its name and renamed; every byte of it is
- * checksummed and checked when it is mapped; whatever is wrong with it, weights are packed anew, and when it cannot be
- * written they stay in memory. */
+ * The cache holds nothing that cannot be made again. It is written beside its name and renamed;
+ * every byte of it is checksummed and checked when it is mapped; whatever is wrong with it,
+ * weights are packed anew, and when it cannot be written they stay in memory. */
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -41,7 +42,7 @@ static uint64_t ceil_div64(uint64_t a, uint64_t b)
     return (a + b - 1) / b;
 }
 
-/* ---- digest ----------------------------------------------------------------------------------------------------- */
+/* ---- digest ---------------------------------------------------------------------------------- */
 
 typedef struct digest_piece {
     const uint8_t *data;
@@ -65,13 +66,16 @@ static void digest_pieces(void *ctx, int member, int n_members)
 
 static int compare_names(const void *a, const void *b)
 {
-    const lull_gguf_tensor *x = *(const lull_gguf_tensor *const *)a, *y = *(const lull_gguf_tensor *const *)b;
+    const lull_gguf_tensor *x = *(const lull_gguf_tensor *const *)a,
+                           *y = *(const lull_gguf_tensor *const *)b;
     size_t n = x->name.n_bytes < y->name.n_bytes ? x->name.n_bytes : y->name.n_bytes;
     int order = memcmp(x->name.data, y->name.data, n);
-    return order ? order : (x->name.n_bytes > y->name.n_bytes) - (x->name.n_bytes < y->name.n_bytes);
+    return order ? order
+                 : (x->name.n_bytes > y->name.n_bytes) - (x->name.n_bytes < y->name.n_bytes);
 }
 
-/* BLAKE2b-256 over the tensors in order of name: name, type, shape and the digests of the pieces of their data. */
+/* BLAKE2b-256 over the tensors in order of name: name, type, shape and the digests of the pieces
+ * of their data. */
 static lull_status compute_digest(lull_model_core *m, lull_device *device, lull_error *err)
 {
     size_t n = lull_gguf_n_tensors(m->gguf), n_pieces = 0;
@@ -92,7 +96,8 @@ static lull_status compute_digest(lull_model_core *m, lull_device *device, lull_
     for (size_t i = 0; i < n; i++)
         for (size_t at = 0; at < tensors[i]->n_bytes; at += PIECE_BYTES) {
             size_t rest = tensors[i]->n_bytes - at;
-            work.pieces[work.n++] = (digest_piece){tensors[i]->data + at, rest < PIECE_BYTES ? rest : PIECE_BYTES, {{0}}};
+            work.pieces[work.n++] = (digest_piece){
+                tensors[i]->data + at, rest < PIECE_BYTES ? rest : PIECE_BYTES, {{0}}};
         }
     lull_device_parallel(device, digest_pieces, &work);
     lull_buffer_append_str(&text, "lull-weights-1");
@@ -125,7 +130,8 @@ static void write_digest_line(const lull_digest *d, char line[DIGEST_LINE + 1])
 {
     lull_digest_hex(d, line);
     lull_checksum c = lull_checksum_of(line, 64);
-    snprintf(line + 64, DIGEST_LINE + 1 - 64, " %016llx%016llx\n", (unsigned long long)c.hi, (unsigned long long)c.lo);
+    snprintf(line + 64, DIGEST_LINE + 1 - 64, " %016llx%016llx\n", (unsigned long long)c.hi,
+             (unsigned long long)c.lo);
 }
 
 static bool read_digest_line(const char *text, lull_digest *d)
@@ -140,7 +146,8 @@ static bool read_digest_line(const char *text, lull_digest *d)
     return memcmp(again, text, DIGEST_LINE) == 0;
 }
 
-static lull_status find_digest(lull_model_core *m, lull_device *device, const char *cache_dir, lull_error *err)
+static lull_status find_digest(lull_model_core *m, lull_device *device, const char *cache_dir,
+                               lull_error *err)
 {
     char path[MAX_PATH], line[DIGEST_LINE + 1], *text = NULL;
     const lull_file_map *file = lull_gguf_file(m->gguf);
@@ -148,11 +155,12 @@ static lull_status find_digest(lull_model_core *m, lull_device *device, const ch
     bool has_cache = *cache_dir && n > 0 && n < MAX_PATH - 100 && file->inode != 0 &&
                      lull_dir_create(path, NULL) == LULL_OK;
     if (has_cache) {
-        snprintf(path + n, sizeof path - (size_t)n, "/%llx-%llx-%zx-%llx", (unsigned long long)file->device,
-                 (unsigned long long)file->inode, file->n_bytes, (unsigned long long)file->mtime_ns);
+        snprintf(path + n, sizeof path - (size_t)n, "/%llx-%llx-%zx-%llx",
+                 (unsigned long long)file->device, (unsigned long long)file->inode, file->n_bytes,
+                 (unsigned long long)file->mtime_ns);
         size_t n_bytes;
-        bool is_known = lull_file_read(path, 4096, &text, &n_bytes, NULL) == LULL_OK && n_bytes == DIGEST_LINE &&
-                        read_digest_line(text, &m->weights_digest);
+        bool is_known = lull_file_read(path, 4096, &text, &n_bytes, NULL) == LULL_OK &&
+                        n_bytes == DIGEST_LINE && read_digest_line(text, &m->weights_digest);
         free(text);
         if (is_known) return LULL_OK;
     }
@@ -165,7 +173,7 @@ static lull_status find_digest(lull_model_core *m, lull_device *device, const ch
     return st;
 }
 
-/* ---- packing ---------------------------------------------------------------------------------------------------- */
+/* ---- packing --------------------------------------------------------------------------------- */
 
 typedef struct pack_work {
     lull_model_core *m;
@@ -183,47 +191,55 @@ static void pack_pieces(void *ctx, int member, int n_members)
     (void)n_members;
     pack_work *w = ctx;
     lull_model_core *m = w->m;
-    for (int i, k = 0; (i = atomic_fetch_add(&w->next_matrix_piece, 1)) < w->first_piece[m->n_matrices];) {
+    for (int i, k = 0;
+         (i = atomic_fetch_add(&w->next_matrix_piece, 1)) < w->first_piece[m->n_matrices];) {
         if (atomic_load(&w->is_cancelled)) return;
         while (i >= w->first_piece[k + 1]) k++; /* claims ascend */
         const lull_matrix *matrix = m->matrices[k];
         const lull_packed *p = &matrix->packed;
         int tile = (i - w->first_piece[k]) * PIECE_TILES, end = tile + PIECE_TILES;
         if (end > lull_packed_n_tiles(p)) end = lull_packed_n_tiles(p);
-        size_t row_bytes = lull_dtype_bytes(p->dtype, (size_t)p->n_cols), n_bytes = (size_t)(end - tile) * p->tile_bytes;
+        size_t row_bytes = lull_dtype_bytes(p->dtype, (size_t)p->n_cols),
+               n_bytes = (size_t)(end - tile) * p->tile_bytes;
         for (; tile < end; tile++) {
-            int row = tile * LULL_TILE_ROWS, n_rows = p->n_rows - row < LULL_TILE_ROWS ? p->n_rows - row : LULL_TILE_ROWS;
-            lull_pack_tile(p->dtype, matrix->tensor->data + (size_t)row * row_bytes, row_bytes, n_rows, p->n_cols,
+            int row = tile * LULL_TILE_ROWS,
+                n_rows = p->n_rows - row < LULL_TILE_ROWS ? p->n_rows - row : LULL_TILE_ROWS;
+            lull_pack_tile(p->dtype, matrix->tensor->data + (size_t)row * row_bytes, row_bytes,
+                           n_rows, p->n_cols,
                            w->data + matrix->offset + (size_t)tile * p->tile_bytes);
         }
         uint64_t done = atomic_fetch_add(&w->done, n_bytes) + n_bytes;
-        if (member == 0 && w->options->on_progress && !w->options->on_progress(w->options->user, done, w->total))
+        if (member == 0 && w->options->on_progress &&
+            !w->options->on_progress(w->options->user, done, w->total))
             atomic_store(&w->is_cancelled, true);
     }
 }
 
-static lull_status pack_all(lull_model_core *m, lull_device *device, const lull_load_options *options, uint8_t *data,
-                            uint64_t n_bytes, lull_error *err)
+static lull_status pack_all(lull_model_core *m, lull_device *device,
+                            const lull_load_options *options, uint8_t *data, uint64_t n_bytes,
+                            lull_error *err)
 {
     pack_work w = {.m = m, .data = data, .options = options, .total = n_bytes};
     w.first_piece = calloc((size_t)m->n_matrices + 1, sizeof *w.first_piece);
     if (!w.first_piece) return lull_fail(err, LULL_ENOMEM, "out of memory");
     for (int i = 0; i < m->n_matrices; i++)
-        w.first_piece[i + 1] = w.first_piece[i] +
-                               (int)ceil_div64((uint64_t)lull_packed_n_tiles(&m->matrices[i]->packed), PIECE_TILES);
+        w.first_piece[i + 1] =
+            w.first_piece[i] +
+            (int)ceil_div64((uint64_t)lull_packed_n_tiles(&m->matrices[i]->packed), PIECE_TILES);
     lull_device_parallel(device, pack_pieces, &w);
     free(w.first_piece);
-    if (atomic_load(&w.is_cancelled)) return lull_fail(err, LULL_ECANCELLED, "loading was cancelled");
+    if (atomic_load(&w.is_cancelled))
+        return lull_fail(err, LULL_ECANCELLED, "loading was cancelled");
     return LULL_OK;
 }
 
-/* ---- cache ------------------------------------------------------------------------------------------------------ */
+/* ---- cache ----------------------------------------------------------------------------------- */
 
 typedef struct checksum_work {
     const uint8_t *data;
     uint64_t n_bytes, n_chunks;
-    lull_checksum *checksums;       /* to fill, or */
-    const lull_checksum *expected;  /* to compare with */
+    lull_checksum *checksums;      /* to fill, or */
+    const lull_checksum *expected; /* to compare with */
     atomic_ullong next;
     atomic_bool is_wrong;
 } checksum_work;
@@ -232,8 +248,10 @@ static void checksum_chunks(void *ctx, int member, int n_members)
 {
     (void)member, (void)n_members;
     checksum_work *w = ctx;
-    for (uint64_t i; (i = atomic_fetch_add(&w->next, 1)) < w->n_chunks && !atomic_load(&w->is_wrong);) {
-        uint64_t at = i * CHUNK_BYTES, n = w->n_bytes - at < CHUNK_BYTES ? w->n_bytes - at : CHUNK_BYTES;
+    for (uint64_t i;
+         (i = atomic_fetch_add(&w->next, 1)) < w->n_chunks && !atomic_load(&w->is_wrong);) {
+        uint64_t at = i * CHUNK_BYTES,
+                 n = w->n_bytes - at < CHUNK_BYTES ? w->n_bytes - at : CHUNK_BYTES;
         lull_checksum c = lull_checksum_of(w->data + at, n);
         if (w->checksums)
             w->checksums[i] = c;
@@ -245,11 +263,13 @@ static void checksum_chunks(void *ctx, int member, int n_members)
 /* What the header of the model's pack file must be, but for its checksum. */
 static pack_header expected_header(const lull_model_core *m)
 {
-    pack_header h = {.version = LULL_PACK_VERSION, .chunk_bytes = CHUNK_BYTES, .data_bytes = m->weight_bytes};
+    pack_header h = {
+        .version = LULL_PACK_VERSION, .chunk_bytes = CHUNK_BYTES, .data_bytes = m->weight_bytes};
     memcpy(h.magic, pack_magic, sizeof h.magic);
     memcpy(h.digest, m->weights_digest.bytes, sizeof h.digest);
     h.n_chunks = ceil_div64(h.data_bytes, CHUNK_BYTES);
-    h.data_offset = ceil_div64(sizeof h + h.n_chunks * sizeof(lull_checksum), PACK_ALIGN) * PACK_ALIGN;
+    h.data_offset =
+        ceil_div64(sizeof h + h.n_chunks * sizeof(lull_checksum), PACK_ALIGN) * PACK_ALIGN;
     return h;
 }
 
@@ -260,7 +280,8 @@ static lull_checksum header_checksum(const pack_header *h, const void *chunk_sum
     return lull_checksum_of(parts, sizeof parts);
 }
 
-static void use_data(lull_model_core *m, uint8_t *memory, size_t memory_bytes, size_t data_offset, bool is_mapped)
+static void use_data(lull_model_core *m, uint8_t *memory, size_t memory_bytes, size_t data_offset,
+                     bool is_mapped)
 {
     m->packed = memory;
     m->packed_bytes = memory_bytes;
@@ -298,19 +319,23 @@ static bool map_cached(lull_model_core *m, lull_device *device, const char *path
     return true;
 }
 
-static bool write_pack(const lull_model_core *m, lull_device *device, const char *path, const uint8_t *data)
+static bool write_pack(const lull_model_core *m, lull_device *device, const char *path,
+                       const uint8_t *data)
 {
     static const uint8_t zeros[PACK_ALIGN];
     pack_header h = expected_header(m);
     lull_checksum *sums = calloc(h.n_chunks, sizeof *sums);
     char temp[MAX_PATH];
     int n = snprintf(temp, sizeof temp, "%s.%ld.tmp", path, (long)getpid());
-    int fd = sums && n > 0 && n < MAX_PATH ? open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+    int fd = sums && n > 0 && n < MAX_PATH
+                 ? open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)
+                 : -1;
     if (fd < 0) {
         free(sums);
         return false;
     }
-    checksum_work w = {.data = data, .n_bytes = h.data_bytes, .n_chunks = h.n_chunks, .checksums = sums};
+    checksum_work w = {
+        .data = data, .n_bytes = h.data_bytes, .n_chunks = h.n_chunks, .checksums = sums};
     lull_device_parallel(device, checksum_chunks, &w);
     h.checksum = header_checksum(&h, sums);
     size_t sums_bytes = h.n_chunks * sizeof *sums, gap = h.data_offset - sizeof h - sums_bytes;
@@ -324,7 +349,8 @@ static bool write_pack(const lull_model_core *m, lull_device *device, const char
     return is_written;
 }
 
-lull_status lull_weights_load(lull_model_core *m, lull_device *device, const lull_load_options *options, lull_error *err)
+lull_status lull_weights_load(lull_model_core *m, lull_device *device,
+                              const lull_load_options *options, lull_error *err)
 {
     char path[MAX_PATH] = "", hex[65];
     size_t offset = 0;
@@ -339,19 +365,23 @@ lull_status lull_weights_load(lull_model_core *m, lull_device *device, const lul
     lull_status st = find_digest(m, device, options->cache_dir, err);
     if (st != LULL_OK) return st;
     int n = snprintf(path, sizeof path, "%s/packs", options->cache_dir);
-    bool has_cache = *options->cache_dir && n > 0 && n < MAX_PATH - 120 && lull_dir_create(path, NULL) == LULL_OK;
+    bool has_cache = *options->cache_dir && n > 0 && n < MAX_PATH - 120 &&
+                     lull_dir_create(path, NULL) == LULL_OK;
     if (has_cache) {
         lull_digest_hex(&m->weights_digest, hex);
         snprintf(path + n, sizeof path - (size_t)n, "/%s-%d.pack", hex, LULL_PACK_VERSION);
         if (map_cached(m, device, path)) return LULL_OK;
     }
     uint8_t *data = lull_memory_reserve(m->weight_bytes);
-    if (!data) return lull_fail(err, LULL_ENOMEM, "out of memory: %llu bytes of weights", (unsigned long long)m->weight_bytes);
+    if (!data)
+        return lull_fail(err, LULL_ENOMEM, "out of memory: %llu bytes of weights",
+                         (unsigned long long)m->weight_bytes);
     st = pack_all(m, device, options, data, m->weight_bytes, err);
     /* What was read of the file need not stay: packed weights take its place. */
     const lull_file_map *file = lull_gguf_file(m->gguf);
     if (file->data) madvise((void *)(uintptr_t)file->data, file->n_bytes, MADV_DONTNEED);
-    if (st == LULL_OK && has_cache && write_pack(m, device, path, data) && map_cached(m, device, path)) {
+    if (st == LULL_OK && has_cache && write_pack(m, device, path, data) &&
+        map_cached(m, device, path)) {
         lull_memory_release(data, m->weight_bytes);
         return LULL_OK;
     }

@@ -2,7 +2,8 @@
 
 enum { PLANE_ALIGN = 4096 };
 
-void lull_kv_layout_init(lull_kv_layout *kv, int n_layer, int n_kv, int d_head, const bool *is_sliding)
+void lull_kv_layout_init(lull_kv_layout *kv, int n_layer, int n_kv, int d_head,
+                         const bool *is_sliding)
 {
     *kv = (lull_kv_layout){.n_layer = n_layer, .n_kv = n_kv, .d_head = d_head};
     size_t layer_bytes = 2 * (size_t)n_kv * lull_kv_head_elems(kv) * sizeof(uint16_t);

@@ -1,7 +1,8 @@
 /* The bytes of a KV page: 64 consecutive positions, aligned to a multiple of 64, of every layer.
  *
- * A page is split into planes so that a part can be kept, mapped or dropped on its own: plane 0 holds the layers
- * with global attention, plane 1 those with a sliding window. Within a plane, layers ascend; a layer is
+ * A page is split into planes so that a part can be kept, mapped or dropped on its own: plane 0
+ * holds the layers with global attention, plane 1 those with a sliding window. Within a plane,
+ * layers ascend; a layer is
  *
  *     K  [n_kv][d_head][64]  f16   transposed: scores run down lanes of positions
  *     V  [n_kv][64][d_head]  f16   as is: sums run down lanes of dimensions
@@ -18,13 +19,14 @@ enum { LULL_PAGE_POSITIONS = 64, LULL_KV_PLANES = 2, LULL_MAX_LAYERS = 512 };
 
 typedef struct lull_kv_layout {
     int n_layer, n_kv, d_head;
-    uint8_t plane_of[LULL_MAX_LAYERS]; /* 0 global, 1 sliding */
-    size_t offset[LULL_MAX_LAYERS];    /* bytes from the start of the layer's plane to its K */
+    uint8_t plane_of[LULL_MAX_LAYERS];  /* 0 global, 1 sliding */
+    size_t offset[LULL_MAX_LAYERS];     /* bytes from the start of the layer's plane to its K */
     size_t plane_bytes[LULL_KV_PLANES]; /* 0: no such layer */
 } lull_kv_layout;
 
 /* is_sliding [n_layer]; 1 <= n_layer <= LULL_MAX_LAYERS. */
-void lull_kv_layout_init(lull_kv_layout *kv, int n_layer, int n_kv, int d_head, const bool *is_sliding);
+void lull_kv_layout_init(lull_kv_layout *kv, int n_layer, int n_kv, int d_head,
+                         const bool *is_sliding);
 
 /* f16 elements of K (as many as of V) of one layer and KV head in a page. */
 static inline size_t lull_kv_head_elems(const lull_kv_layout *kv)
@@ -46,7 +48,8 @@ size_t lull_kv_page_bytes(const lull_kv_layout *kv);
 /* Bytes that one position takes, without the rounding of planes. */
 size_t lull_kv_token_bytes(const lull_kv_layout *kv);
 
-/* What a device sees of one sequence: for each plane, a pointer a page; NULL where no layer reads it. */
+/* What a device sees of one sequence: for each plane, a pointer a page; NULL where no layer reads
+ * it. */
 typedef struct lull_kv_view {
     uint8_t *const *pages[LULL_KV_PLANES];
 } lull_kv_view;
