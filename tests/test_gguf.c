@@ -297,10 +297,12 @@ static void test_tensors(void **state)
 {
     (void)state;
     lull_buffer b = {0};
-    put_header(&b, 2, 1);
+    put_header(&b, 2, 2);
     put_kv_u32(&b, "general.alignment", 64);
+    put_kv_u32(&b, "some.other.key.of.it", 1);
     put_tensor(&b, "late", 2, (uint64_t[]){3, 2}, 0, 192);
     put_tensor(&b, "early", 4, (uint64_t[]){64, 1, 2, 1}, 8, 0);
+    assert_int_equal((b.n_bytes + 31) / 32 % 2, 1); /* so that an alignment of 32 would not do */
     pad(&b, 64);
     size_t start = b.n_bytes;
     for (int i = 0; i < 192 + 24; i++) put_u8(&b, (uint8_t)i);
@@ -517,6 +519,7 @@ static void test_bad_tensors(void **state)
     refuse_tensor("t", 1, (uint64_t[]){9}, 0, 32, bad, "offset 64: tensor 0 't' data: 36 bytes at");
     refuse_tensor("t", 1, (uint64_t[]){1}, 0, 96, bad, "4 bytes at 96 from here exceed");
     refuse_tensor("t", 1, (uint64_t[]){1}, 0, UINT64_MAX - 31, bad, "exceed the file's 128");
+    refuse_tensor("t", 1, (uint64_t[]){8}, 0, UINT64_MAX - 31, bad, "exceed the file's 128");
 
     const lull_status unknown = LULL_EUNSUPPORTED;
     refuse_tensor("blk.0.x", 1, (uint64_t[]){8}, 23, 0, unknown,
