@@ -608,6 +608,61 @@ static void test_every_flip(void **state)
     lull_buffer_fini(&b);
 }
 
+/* ---- memory runs out ------------------------------------------------------------------------- */
+
+/* Allocations until the one that fails; below zero: none does. The linker puts the functions below in
+ * the place of malloc and calloc (tests/CMakeLists.txt). */
+static int n_until_failure = -1;
+
+static bool fails_now(void)
+{
+    return n_until_failure >= 0 && n_until_failure-- == 0;
+}
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t each);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t each);
+
+void *__wrap_malloc(size_t n)
+{
+    return fails_now() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t each)
+{
+    return fails_now() ? NULL : __real_calloc(n, each);
+}
+
+/* Each allocation of the reader fails in turn; what was allocated before is freed (a leak checker's
+ * work). */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    lull_buffer b = {0};
+    put_sample(&b);
+    lull_gguf *g = NULL;
+    lull_error err;
+    int n = 0;
+    for (;; n++) {
+        n_until_failure = n;
+        lull_status st = lull_gguf_parse((const uint8_t *)b.data, b.n_bytes, "test.gguf", &g, &err);
+        bool is_done = n_until_failure >= 0; /* it allocated less than n times */
+        n_until_failure = -1;
+        if (is_done) {
+            assert_int_equal(st, LULL_OK);
+            break;
+        }
+        assert_int_equal(st, LULL_ENOMEM);
+        assert_int_equal(err.code, LULL_ENOMEM);
+        assert_non_null(strstr(err.msg, "test.gguf: out of memory"));
+        assert_null(g);
+    }
+    assert_true(n >= 6); /* the object, its path, two tables, two indexes */
+    lull_gguf_close(g);
+    lull_buffer_fini(&b);
+}
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 static void test_open(void **state)
@@ -686,6 +741,7 @@ int main(void)
         cmocka_unit_test_teardown(test_tensors_against_each_other, parse_done),
         cmocka_unit_test_teardown(test_every_cut, parse_done),
         cmocka_unit_test_teardown(test_every_flip, parse_done),
+        cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_open),
         cmocka_unit_test(test_type_names),
     };

@@ -80,7 +80,7 @@ const char *lull_gguf_type_name(lull_gguf_type t)
     return (unsigned)t < LULL_GGUF_N_TYPES ? types[t].name : "?";
 }
 
-/* ---- names ---------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static uint32_t hash_of(lull_gguf_str name)
 {
@@ -124,7 +124,7 @@ static size_t index_find(const name_index *x, const char *name)
     return index_slot(x, s, hash_of(s))->i;
 }
 
-/* ---- reading bytes -------------------------------------------------------------------------- */
+/* ---- reading bytes --------------------------------------------------------------------------- */
 
 typedef struct reader {
     const uint8_t *data; /* [n_bytes] */
@@ -252,7 +252,7 @@ static lull_status take_type(reader *r, const char *field, lull_gguf_type *type)
     return LULL_OK;
 }
 
-/* ---- records -------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static lull_status take_kv(reader *r, lull_gguf_kv *kv)
 {
@@ -380,7 +380,7 @@ static lull_status place_tensors(lull_gguf *g, reader *r, uint64_t alignment)
     return st;
 }
 
-/* ---- the file ------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static lull_status take_header(reader *r, uint32_t *version)
 {
@@ -486,7 +486,7 @@ static lull_status open_map(lull_file_map file, bool owns_file, const char *path
         free(g);
         free(copy);
         if (owns_file) lull_file_map_close(&file);
-        return lull_fail(err, LULL_ENOMEM, "out of memory");
+        return lull_fail(err, LULL_ENOMEM, "%s: out of memory", path);
     }
     memcpy(copy, path, n_path + 1);
     *g = (lull_gguf){.file = file, .owns_file = owns_file, .path = copy};
@@ -527,7 +527,7 @@ void lull_gguf_close(lull_gguf *g)
     free(g);
 }
 
-/* ---- what was read -------------------------------------------------------------------------- */
+/* ---- what was read --------------------------------------------------------------------------- */
 
 const char *lull_gguf_path(const lull_gguf *g)
 {
@@ -578,7 +578,7 @@ const lull_gguf_tensor *lull_gguf_find_tensor(const lull_gguf *g, const char *na
     return i ? &g->tensors[i - 1] : NULL;
 }
 
-/* ---- typed values --------------------------------------------------------------------------- */
+/* ---- typed values ---------------------------------------------------------------------------- */
 
 static lull_status fail_value(const lull_gguf *g, const lull_gguf_kv *kv, lull_error *err,
                               const char *fmt, ...) LULL_PRINTF(4, 5);
