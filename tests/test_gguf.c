@@ -610,8 +610,8 @@ static void test_every_flip(void **state)
 
 /* ---- memory runs out ------------------------------------------------------------------------- */
 
-/* Allocations until the one that fails; below zero: none does. The linker puts the functions below in
- * the place of malloc and calloc (tests/CMakeLists.txt). */
+/* Allocations until the one that fails; below zero: none does. The linker puts the functions below
+ * in the place of malloc and calloc (tests/CMakeLists.txt). */
 static int n_until_failure = -1;
 
 static bool fails_now(void)
