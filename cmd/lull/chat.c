@@ -42,7 +42,7 @@ static void complain(chat *c, const lull_error *err)
     if (!c->is_interactive) c->rc = LULL_EXIT_FAILED;
 }
 
-/* ---- answering ----------------------------------------------------------------------------- */
+/* ---- answering ------------------------------------------------------------------------------ */
 
 static bool on_text(void *user, const char *text, size_t n_bytes, int32_t token)
 {
@@ -104,6 +104,7 @@ static void answer(chat *c)
 
     st = lull_generate(c->session, &c->opt, &result, &err);
     if (c->answer.n_bytes == 0 || c->answer.data[c->answer.n_bytes - 1] != '\n') putchar('\n');
+    if (c->is_interactive) putchar('\n');
     fflush(stdout);
     LULL_TRY(st);
     c->timings.n_generated = result.n_tokens;
@@ -143,7 +144,7 @@ static void say(chat *c, const char *text, size_t n_bytes)
         answer(c);
 }
 
-/* ---- commands ------------------------------------------------------------------------------ */
+/* ---- commands ------------------------------------------------------------------------------- */
 
 typedef struct command {
     const char *name, *arg, *help;         /* help is NULL for another name of one above */
@@ -281,7 +282,7 @@ static void run_command(chat *c, const char *text)
     complain(c, &err);
 }
 
-/* ---- reading ------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 #define FENCE "\"\"\""
 
@@ -303,7 +304,7 @@ static lull_line_event read_message(chat *c, const char *prefill, lull_buffer *o
     const char *text;
     size_t n_bytes;
     lull_buffer_clear(out);
-    lull_line_event event = lull_line_read(c->line, "> ", prefill, &text, &n_bytes);
+    lull_line_event event = lull_line_read(c->line, ">", prefill, &text, &n_bytes);
     if (event != LULL_LINE_TEXT) return event;
     size_t n_fence = strlen(FENCE);
     bool is_fenced = strncmp(text, FENCE, n_fence) == 0;
@@ -315,7 +316,7 @@ static lull_line_event read_message(chat *c, const char *prefill, lull_buffer *o
         if (is_closed) cut(out, n_fence);
         if (!goes_on) break;
         if (!is_fenced) cut(out, 1);
-        event = lull_line_read(c->line, ". ", NULL, &text, &n_bytes);
+        event = lull_line_read(c->line, ".", NULL, &text, &n_bytes);
         if (event == LULL_LINE_INTERRUPT) return event;
         if (event == LULL_LINE_END) break; /* what there is, is the message */
         if (out->n_bytes > 0) lull_buffer_append_str(out, "\n");
@@ -349,7 +350,7 @@ static void converse(chat *c)
     lull_buffer_fini(&message);
 }
 
-/* ---- setting up ---------------------------------------------------------------------------- */
+/* ---- setting up ----------------------------------------------------------------------------- */
 
 /* $XDG_STATE_HOME/lull/chat_history, owned: free(); NULL when there is no place for it. */
 static char *history_path(void)

@@ -34,7 +34,7 @@ enum {
     LULL_EXIT_INTERRUPTED = 130 /* SIGINT; other signals exit with 128 + their number */
 };
 
-/* ---- options.c ----------------------------------------------------------------------------- */
+/* ---- options.c ------------------------------------------------------------------------------ */
 
 typedef enum lull_option_kind {
     LULL_OPT_FLAG,    /* bool *: becomes true */
@@ -92,7 +92,7 @@ int lull_cli_usage(const char *verb, const char *fmt, ...) LULL_PRINTF(2, 3);
 /* The candidate [n] most like word, for a hint; NULL when none is near. */
 const char *lull_cli_nearest(const char *word, const char *const *candidates, size_t n);
 
-/* ---- verbs --------------------------------------------------------------------------------- */
+/* ---- verbs ---------------------------------------------------------------------------------- */
 
 int lull_cmd_run(int argc, char **argv);
 int lull_cmd_chat(int argc, char **argv);
@@ -103,7 +103,7 @@ int lull_cmd_inspect(int argc, char **argv);
 int lull_cmd_bench(int argc, char **argv);
 int lull_cmd_doctor(int argc, char **argv);
 
-/* ---- common.c ------------------------------------------------------------------------------ */
+/* ---- common.c ------------------------------------------------------------------------------- */
 
 /* Print "lull VERB: msg"; the exit code for err: 128 + signal when interrupted, else 1. */
 int lull_cmd_fail(const char *verb, const lull_error *err);
@@ -160,7 +160,7 @@ int lull_cmd_print_json(json_t *value);
 /* log(sum(exp(logits))) of [n] f32, in double. */
 double lull_cmd_log_sum_exp(const float *logits, size_t n);
 
-/* ---- stats.c ------------------------------------------------------------------------------- */
+/* ---- stats.c -------------------------------------------------------------------------------- */
 
 /* What one answer took. */
 typedef struct lull_cmd_timings {
@@ -183,7 +183,7 @@ json_t *lull_cmd_timings_json(const lull_cmd_timings *t);
 void lull_cmd_print_stats(const lull_model *model, const lull_session *s,
                           const lull_cmd_timings *t);
 
-/* ---- interrupt.c --------------------------------------------------------------------------- */
+/* ---- interrupt.c ---------------------------------------------------------------------------- */
 
 /* From here on the first SIGINT, SIGTERM or SIGHUP is noted and cancels the watched session; the
  * second one kills as usual. Forgets what was noted before. */
@@ -195,7 +195,7 @@ void lull_interrupt_disarm(void);
 /* The signal noted since arm; 0 for none. */
 int lull_interrupt_signal(void);
 
-/* ---- sampling.c ---------------------------------------------------------------------------- */
+/* ---- sampling.c ----------------------------------------------------------------------------- */
 
 enum { LULL_SAMPLING_ROWS = 14 };
 

@@ -21,7 +21,7 @@ int lull_cmd_fail(const char *verb, const lull_error *err)
     return LULL_EXIT_FAILED;
 }
 
-/* ---- model and session --------------------------------------------------------------------- */
+/* ---- model and session ---------------------------------------------------------------------- */
 
 static bool on_load_progress(void *user, uint64_t done, uint64_t total)
 {
@@ -86,7 +86,7 @@ lull_status lull_cmd_eval_prompt(lull_session *s, const int32_t *tokens, size_t 
     return st;
 }
 
-/* ---- text and tokens ----------------------------------------------------------------------- */
+/* ---- text and tokens ------------------------------------------------------------------------ */
 
 int lull_cmd_check_text(const char *verb, const char *text, const char *file)
 {
@@ -184,7 +184,7 @@ void lull_cmd_tokens_fini(lull_cmd_tokens *t)
     *t = (lull_cmd_tokens){0};
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------- */
+/* ---- JSON ----------------------------------------------------------------------------------- */
 
 json_t *lull_cmd_json_text(const char *s, size_t n_bytes)
 {
@@ -212,14 +212,14 @@ int lull_cmd_print_json(json_t *value)
         fputs("lull: no memory for the result\n", stderr);
         return LULL_EXIT_FAILED;
     }
-    /* 12 digits: enough for any figure here, without the noise of 17. */
-    json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_REAL_PRECISION(12));
+    /* 10 digits: enough for any figure here, without the noise of 17. */
+    json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
     putchar('\n');
     json_decref(value);
     return LULL_EXIT_OK;
 }
 
-/* ---- numbers ------------------------------------------------------------------------------- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 double lull_cmd_log_sum_exp(const float *logits, size_t n)
 {

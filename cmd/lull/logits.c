@@ -68,9 +68,7 @@ static lull_status read_tokens(const args *a, const lull_model *model, lull_cmd_
     char *text = NULL;
     size_t n_bytes = 0;
     lull_status st = LULL_OK;
-    if (a->tokens) {
-        LULL_TRY(lull_cmd_parse_tokens(a->tokens, strlen(a->tokens), "--tokens", tokens, err));
-    } else if (a->tokens_file) {
+    if (a->tokens_file) {
         LULL_TRY(lull_file_read(a->tokens_file, TOKENS_FILE_MAX_BYTES, &text, &n_bytes, err));
         LULL_TRY(lull_cmd_parse_tokens(text, n_bytes, a->tokens_file, tokens, err));
     } else {
@@ -79,22 +77,22 @@ static lull_status read_tokens(const args *a, const lull_model *model, lull_cmd_
         LULL_TRY(lull_cmd_tokenize_text(model, text, n_bytes, flags, tokens, err));
         if (!a->no_bos) LULL_TRY(lull_cmd_add_bos(model, tokens, err));
     }
-    if (tokens->n == 0) st = lull_fail(err, LULL_EINVAL, "there are no tokens to evaluate");
 done:
     free(text);
     return st;
 }
 
-static lull_status compute(const args *a, lull_error *err)
+/* tokens: those of --tokens, or empty. Taken. */
+static lull_status compute(const args *a, lull_cmd_tokens tokens, lull_error *err)
 {
     lull_model *model = NULL;
     lull_session *session = NULL;
-    lull_cmd_tokens tokens = {0};
     sink s = {0};
     lull_status st = LULL_OK;
     lull_interrupt_arm();
     LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, false, &model, err));
-    LULL_TRY(read_tokens(a, model, &tokens, err));
+    if (!a->tokens) LULL_TRY(read_tokens(a, model, &tokens, err));
+    if (tokens.n == 0) LULL_TRY(lull_fail(err, LULL_EINVAL, "there are no tokens to evaluate"));
 
     lull_model_info info = lull_model_get_info(model);
     size_t n_ctx = a->n_ctx ? (size_t)a->n_ctx : (size_t)info.n_ctx_train;
@@ -164,6 +162,10 @@ int lull_cmd_logits(int argc, char **argv)
         return lull_cli_usage("logits", "give one of --tokens, --tokens-file, -p and -f");
     if (!a.out) return lull_cli_usage("logits", "-o OUT.npy is missing");
     lull_error err;
-    if (compute(&a, &err) != LULL_OK) return lull_cmd_fail("logits", &err);
+    lull_cmd_tokens tokens = {0};
+    if (a.tokens &&
+        lull_cmd_parse_tokens(a.tokens, strlen(a.tokens), "--tokens", &tokens, &err) != LULL_OK)
+        return lull_cli_usage("logits", "%s", err.msg);
+    if (compute(&a, tokens, &err) != LULL_OK) return lull_cmd_fail("logits", &err);
     return LULL_EXIT_OK;
 }

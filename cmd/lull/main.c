@@ -15,6 +15,7 @@ static const lull_verb verbs[] = {
     {"eval", "MODEL -f TEXT", "perplexity of a text", lull_cmd_eval},
     {"logits", "MODEL -o FILE.npy", "next-token logits at every position", lull_cmd_logits},
     {"tokenize", "MODEL", "text to token ids, and back", lull_cmd_tokenize},
+    {"inspect", "FILE", "metadata and tensors of a file", lull_cmd_inspect},
 };
 enum { N_VERBS = sizeof verbs / sizeof *verbs };
 

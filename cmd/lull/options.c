@@ -18,7 +18,7 @@ int lull_cli_usage(const char *verb, const char *fmt, ...)
     return LULL_EXIT_USAGE;
 }
 
-/* ---- hints --------------------------------------------------------------------------------- */
+/* ---- hints ---------------------------------------------------------------------------------- */
 
 /* Insertions, deletions, replacements and swaps of neighbours between a and b (optimal string
  * alignment); words over WORD_MAX bytes are far from everything. */
@@ -69,7 +69,7 @@ const char *lull_cli_nearest(const char *word, const char *const *candidates, si
     return best;
 }
 
-/* ---- finding ------------------------------------------------------------------------------- */
+/* ---- finding -------------------------------------------------------------------------------- */
 
 static bool has_word(const char *words, const char *word, size_t n)
 {
@@ -117,7 +117,7 @@ static int unknown_option(const lull_cli *cli, const char *arg)
     return lull_cli_usage(cli->verb, "unknown option %.*s", (int)strcspn(arg, "="), arg);
 }
 
-/* ---- values -------------------------------------------------------------------------------- */
+/* ---- values --------------------------------------------------------------------------------- */
 
 /* A whole number in decimal digits, all of [text, end); false when it is none or overflows. */
 static bool parse_int(const char *text, const char *end, int64_t *out)
@@ -198,7 +198,7 @@ static int take_value(const lull_cli *cli, const lull_option *o, const char *nam
     return -1;
 }
 
-/* ---- help ---------------------------------------------------------------------------------- */
+/* ---- help ----------------------------------------------------------------------------------- */
 
 static void print_help(const lull_cli *cli)
 {
@@ -221,7 +221,7 @@ static void print_help(const lull_cli *cli)
     }
 }
 
-/* ---- parsing ------------------------------------------------------------------------------- */
+/* ---- parsing -------------------------------------------------------------------------------- */
 
 static size_t count_words(const char *words)
 {

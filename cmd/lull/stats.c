@@ -4,6 +4,14 @@
 #include "format.h"
 #include "grid.h"
 
+/* "12 tokens, 34.5 tok/s"; the rate only when there is one. */
+static void count_cell(lull_grid *g, size_t n, const char *what, double rate)
+{
+    char rate_text[LULL_FORMAT_CAP] = "";
+    if (rate > 0) snprintf(rate_text, sizeof rate_text, ", %.1f tok/s", rate);
+    lull_grid_cell(g, "%zu token%s%s%s", n, n == 1 ? "" : "s", what, rate_text);
+}
+
 double lull_cmd_prompt_rate(const lull_cmd_timings *t)
 {
     return t->prompt_ms > 0 ? (double)t->n_evaluated / t->prompt_ms * 1000 : 0;
@@ -51,14 +59,16 @@ void lull_cmd_print_stats(const lull_model *model, const lull_session *s, const 
                    info.n_threads == 1 ? "" : "s");
     lull_grid_cell(&g, "prompt");
     lull_grid_cell(&g, "%s", lull_format_ms(buf, t->prompt_ms));
-    lull_grid_cell(&g, "%zu tokens, %zu of them evaluated, %.1f tok/s", t->n_prompt, t->n_evaluated,
-                   lull_cmd_prompt_rate(t));
+    char of_all[48] = "";
+    if (t->n_evaluated < t->n_prompt)
+        snprintf(of_all, sizeof of_all, " evaluated of %zu", t->n_prompt);
+    count_cell(&g, t->n_evaluated, of_all, lull_cmd_prompt_rate(t));
     lull_grid_cell(&g, "first token");
     lull_grid_cell(&g, "%s", lull_format_ms(buf, t->first_token_ms));
     lull_grid_cell(&g, "%s", "");
     lull_grid_cell(&g, "generation");
     lull_grid_cell(&g, "%s", lull_format_ms(buf, t->gen_ms));
-    lull_grid_cell(&g, "%zu tokens, %.1f tok/s", t->n_generated, lull_cmd_gen_rate(t));
+    count_cell(&g, t->n_generated, "", lull_cmd_gen_rate(t));
     lull_grid_print(&g, stderr, false);
     lull_grid_fini(&g);
 }

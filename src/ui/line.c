@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <histedit.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,13 +43,20 @@ static char *prompt_of(EditLine *e)
     return owner_of(e)->prompt;
 }
 
-/* ---- keys ---------------------------------------------------------------------------------- */
+/* ---- keys ----------------------------------------------------------------------------------- */
 
 static unsigned char on_interrupt(EditLine *e, int key)
 {
     (void)key;
     owner_of(e)->is_interrupted = true;
     return CC_NEWLINE;
+}
+
+static unsigned char on_suspend(EditLine *e, int key)
+{
+    (void)e, (void)key;
+    raise(SIGTSTP);
+    return CC_REDISPLAY;
 }
 
 static unsigned char on_prefill(EditLine *e, int key)
@@ -120,27 +128,34 @@ static void bind_keys(EditLine *e)
         const char *help;
         unsigned char (*fn)(EditLine *, int);
     } functions[] = {{"lull-interrupt", "Drop the line", on_interrupt},
+                     {"lull-suspend", "Stop the program for now", on_suspend},
                      {"lull-prefill", "Insert the text to edit", on_prefill},
                      {"lull-line-break", "Insert a line break", on_line_break},
                      {"lull-paste", "Insert a paste", on_paste},
                      {"lull-tab", "Complete a command", on_tab}};
-    static const char *const keys[][2] = {
-        {"^C", "lull-interrupt"},           {PREFILL_KEY, "lull-prefill"},
-        {"\033\r", "lull-line-break"},      {"\033\n", "lull-line-break"},
-        {PASTE_BEGIN, "lull-paste"},        {"\t", "lull-tab"},
-        {"^R", "em-inc-search-prev"},       {"^W", "ed-delete-prev-word"},
-        {"\033[3~", "ed-delete-next-char"}, {"\033[1;5C", "em-next-word"},
-        {"\033[1;5D", "ed-prev-word"}};
+    static const char *const keys[][2] = {{"^C", "lull-interrupt"},
+                                          {"^Z", "lull-suspend"},
+                                          {PREFILL_KEY, "lull-prefill"},
+                                          {"\033\r", "lull-line-break"},
+                                          {"\033\n", "lull-line-break"},
+                                          {PASTE_BEGIN, "lull-paste"},
+                                          {"\t", "lull-tab"},
+                                          {"^R", "em-inc-search-prev"},
+                                          {"^W", "ed-delete-prev-word"},
+                                          {"\033[3~", "ed-delete-next-char"},
+                                          {"\033[1;5C", "em-next-word"},
+                                          {"\033[1;5D", "ed-prev-word"}};
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
         el_set(e, EL_ADDFN, functions[i].name, functions[i].help, functions[i].fn);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         el_set(e, EL_BIND, keys[i][0], keys[i][1], NULL);
-    /* Ctrl-C arrives as a key while a line is edited; the editor takes the other signals. */
-    el_set(e, EL_SETTY, "-d", "intr=", NULL);
+    /* While a line is edited Ctrl-C and Ctrl-Z arrive as keys; signals that come from elsewhere give
+     * the terminal back first. */
+    el_set(e, EL_SETTY, "-d", "-isig", NULL);
     el_set(e, EL_SIGNAL, 1);
 }
 
-/* ---- history ------------------------------------------------------------------------------- */
+/* ---- history -------------------------------------------------------------------------------- */
 
 static void escape(lull_buffer *out, const char *text)
 {
@@ -208,7 +223,7 @@ void lull_line_remember(lull_line *l, const char *text)
     l->history_path = NULL;
 }
 
-/* ---- lines --------------------------------------------------------------------------------- */
+/* ---- lines ---------------------------------------------------------------------------------- */
 
 lull_status lull_line_new(const char *program, const char *history_path, lull_line **out,
                           lull_error *err)
@@ -263,7 +278,8 @@ void lull_line_set_words(lull_line *l, const char *const *words, size_t n)
 static lull_line_event read_edited(lull_line *l, const char *prompt, const char *prefill,
                                    const char **text, size_t *n_bytes)
 {
-    snprintf(l->prompt, sizeof l->prompt, "\1%s\1%s\1%s\1", lull_style_of(stdout, LULL_STYLE_BOLD),
+    /* Escape sequences stand between \1; one at the very end would be lost. */
+    snprintf(l->prompt, sizeof l->prompt, "\1%s\1%s\1%s\1 ", lull_style_of(stdout, LULL_STYLE_BOLD),
              prompt, lull_style_of(stdout, LULL_STYLE_OFF));
     l->is_interrupted = false;
     l->prefill = prefill;
@@ -273,12 +289,12 @@ static lull_line_event read_edited(lull_line *l, const char *prompt, const char 
     fflush(stdout);
     int n = 0;
     const char *line = el_gets(l->edit, &n);
-    fputs("\033[?2004l", stdout);
+    fputs(l->is_interrupted ? "\033[?2004l\n" : "\033[?2004l", stdout);
     fflush(stdout);
     l->prefill = NULL;
 
-    if (!line || n <= 0) return LULL_LINE_END;
     if (l->is_interrupted) return LULL_LINE_INTERRUPT;
+    if (!line || n <= 0) return LULL_LINE_END;
     if (line[n - 1] == '\n') n--;
     free(l->line);
     l->line = strndup(line, (size_t)n);

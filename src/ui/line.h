@@ -33,7 +33,7 @@ bool lull_line_is_interactive(const lull_line *l);
 /* words [n] kept: what Tab completes at the beginning of a line. */
 void lull_line_set_words(lull_line *l, const char *const *words, size_t n);
 
-/* prompt: shown on a terminal, in bold. prefill: put into the line to be edited, NULL for none;
+/* prompt: shown on a terminal, in bold, with a blank after it. prefill: put into the line to be edited, NULL for none;
  * ignored in a pipe. On LULL_LINE_TEXT *text is a view of [*n_bytes], NUL-terminated, without the
  * final line feed, until the next call. */
 lull_line_event lull_line_read(lull_line *l, const char *prompt, const char *prefill,
