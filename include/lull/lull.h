@@ -35,7 +35,7 @@ extern "C" {
 typedef struct lull_model lull_model;
 typedef struct lull_session lull_session;
 
-/* ---- model --------------------------------------------------------------------------------- */
+/* ---- model ----------------------------------------------------------------------------------- */
 
 /* Called with the work done so far and in all, in bytes; return false to cancel. */
 typedef bool (*lull_progress_fn)(void *user, uint64_t done, uint64_t total);
@@ -79,8 +79,7 @@ typedef struct lull_model_info {
 
 LULL_API lull_model_info lull_model_get_info(const lull_model *model);
 
-/* ---- text and tokens
- * --------------------------------------------------------------------------------------------- */
+/* ---- text and tokens ------------------------------------------------------------------------- */
 
 enum {
     LULL_TOKENIZE_SPECIAL =
@@ -130,7 +129,7 @@ LULL_API LULL_NODISCARD lull_status lull_chat_render(const lull_model *model,
                                                      lull_error *err);
 LULL_API void lull_free(void *p); /* what lull gave away as owned memory; accepts NULL */
 
-/* ---- session ------------------------------------------------------------------------------- */
+/* ---- session --------------------------------------------------------------------------------- */
 
 typedef struct lull_session_options {
     size_t n_ctx; /* positions; 0: the model's training context */
@@ -193,7 +192,7 @@ LULL_API void lull_session_cancel(lull_session *s);
  * without BOS is LULL_EINVAL. */
 LULL_API LULL_NODISCARD lull_status lull_prompt(lull_session *s, const char *text, lull_error *err);
 
-/* ---- generation ---------------------------------------------------------------------------- */
+/* ---- generation ------------------------------------------------------------------------------ */
 
 typedef struct lull_logit_bias {
     int32_t token;
@@ -264,7 +263,7 @@ LULL_API LULL_NODISCARD lull_status lull_generate(lull_session *s,
                                                   const lull_generate_options *options,
                                                   lull_generate_result *result, lull_error *err);
 
-/* ---- machine ------------------------------------------------------------------------------- */
+/* ---- machine --------------------------------------------------------------------------------- */
 
 /* "0.1.0" */
 LULL_API const char *lull_version(void);

@@ -58,7 +58,7 @@ size_t lull_dtype_bytes(lull_dtype t, size_t n)
     return n / info->block_elems * info->block_bytes;
 }
 
-/* ---- 16-bit floats ------------------------------------------------------------------------- */
+/* ---- 16-bit floats --------------------------------------------------------------------------- */
 
 static float f32_of_bits(uint32_t bits)
 {
@@ -117,7 +117,7 @@ static float read_f16(const uint8_t *p)
     return lull_f16_to_f32((uint16_t)(p[0] | p[1] << 8));
 }
 
-/* ---- dequantisation: one block of src to block_elems values of y ---------------------------- */
+/* ---- dequantisation: one block of src to block_elems values of y ----------------------------- */
 
 static void f32_block(const uint8_t *b, float *y)
 {
