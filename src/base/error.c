@@ -25,8 +25,8 @@ void lull_error_prefix(lull_error *err, const char *fmt, ...)
     va_start(args, fmt);
     int n = vsnprintf(err->msg, sizeof err->msg, fmt, args);
     va_end(args);
-    if (n >= 0 && (size_t)n + 3 < sizeof err->msg)
-        snprintf(err->msg + n, sizeof err->msg - (size_t)n, ": %s", old);
+    int room = (int)sizeof err->msg - n;
+    if (n >= 0 && room > 3) snprintf(err->msg + n, (size_t)room, ": %.*s", room - 3, old);
 }
 
 const char *lull_status_name(lull_status status)
