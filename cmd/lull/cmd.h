@@ -26,6 +26,7 @@
 #include "buffer.h"
 #include "error.h"
 #include "lull/lull.h"
+#include "measure.h"
 
 enum {
     LULL_EXIT_OK = 0,
@@ -76,14 +77,16 @@ typedef struct lull_option_group {
 
 typedef struct lull_cli {
     const char *verb;
-    const char *operands; /* names of what must be given, apart by spaces: "MODEL"; "" for none */
-    const char *about;    /* a sentence or a few lines */
+    /* Names of what must be given, apart by spaces: "MODEL"; last what may be: "[MODEL]". */
+    const char *operands;
+    const char *about; /* a sentence or a few lines */
     lull_option_group groups[LULL_CLI_GROUPS];
 } lull_cli;
 
-/* Parse argv[1..]. operands [as many as cli->operands names] receives views of argv. Options and
- * operands may be mixed; "--" ends the options. Returns -1 to go on, otherwise the exit code: 0
- * after --help, LULL_EXIT_USAGE after a message that names the mistake. */
+/* Parse argv[1..]. operands [as many as cli->operands names] receives views of argv; one that may be
+ * given and is not stays as it was. Options and operands may be mixed; "--" ends the options.
+ * Returns -1 to go on, otherwise the exit code: 0 after --help, LULL_EXIT_USAGE after a message that
+ * names the mistake. */
 int lull_cli_parse(const lull_cli *cli, int argc, char **argv, const char **operands);
 
 /* "lull VERB: message" and where to find help; returns LULL_EXIT_USAGE. */
@@ -182,6 +185,13 @@ json_t *lull_cmd_timings_json(const lull_cmd_timings *t);
 /* Memory and timings, for people, on standard error. */
 void lull_cmd_print_stats(const lull_model *model, const lull_session *s,
                           const lull_cmd_timings *t);
+
+/* ---- roofs.c -------------------------------------------------------------------------------- */
+
+/* [{"threads": 1, "read_bytes_s": ..., ...}, ...]. Owned: json_decref. */
+json_t *lull_cmd_roofs_json(const lull_roofs *roofs, size_t n);
+/* A line for each number of threads, on standard output. */
+void lull_cmd_print_roofs(const lull_roofs *roofs, size_t n);
 
 /* ---- interrupt.c ---------------------------------------------------------------------------- */
 

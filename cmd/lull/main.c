@@ -16,6 +16,8 @@ static const lull_verb verbs[] = {
     {"logits", "MODEL -o FILE.npy", "next-token logits at every position", lull_cmd_logits},
     {"tokenize", "MODEL", "text to token ids, and back", lull_cmd_tokenize},
     {"inspect", "FILE", "metadata and tensors of a file", lull_cmd_inspect},
+    {"bench", "MODEL", "speed, and the share of the machine's", lull_cmd_bench},
+    {"doctor", "[MODEL]", "the machine, and what a model needs", lull_cmd_doctor},
 };
 enum { N_VERBS = sizeof verbs / sizeof *verbs };
 

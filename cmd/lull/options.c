@@ -287,7 +287,8 @@ int lull_cli_parse(const lull_cli *cli, int argc, char **argv, const char **oper
             missing += strcspn(missing, " ");
             missing += strspn(missing, " ");
         }
-        return lull_cli_usage(cli->verb, "%.*s is missing", (int)strcspn(missing, " "), missing);
+        if (*missing != '[')
+            return lull_cli_usage(cli->verb, "%.*s is missing", (int)strcspn(missing, " "), missing);
     }
     return -1;
 }

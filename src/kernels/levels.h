@@ -22,6 +22,10 @@
     void lull_attend_join_##L(float *m, float *l, float *o, float m2, float l2, const float *o2,   \
                               int d);
 #define LULL_GEMM_KERNELS(L) extern const lull_dot_fn lull_dot_##L[LULL_DTYPE_N][LULL_PANEL_SIZES];
+#define LULL_ROOF_KERNELS(L)                                                                       \
+    uint32_t lull_roof_read_##L(const uint8_t *p, size_t n_bytes);                                 \
+    float lull_roof_fma_##L(size_t n_rounds);                                                      \
+    uint32_t lull_roof_multiply_##L(size_t n_rounds);
 
 LULL_ELEMENTWISE_KERNELS(ref)
 LULL_ATTENTION_KERNELS(ref)
@@ -30,10 +34,13 @@ LULL_GEMM_KERNELS(ref)
 LULL_ELEMENTWISE_KERNELS(avx2)
 LULL_ATTENTION_KERNELS(avx2)
 LULL_GEMM_KERNELS(avx2)
+LULL_ROOF_KERNELS(avx2)
 LULL_ELEMENTWISE_KERNELS(avx512)
 LULL_ATTENTION_KERNELS(avx512)
 LULL_GEMM_KERNELS(avx512)
+LULL_ROOF_KERNELS(avx512)
 LULL_GEMM_KERNELS(avx512vnni)
+LULL_ROOF_KERNELS(avx512vnni)
 #endif
 
 #endif

@@ -1,0 +1,362 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "cmd.h"
+#include "display.h"
+#include "engine.h"
+#include "format.h"
+#include "grid.h"
+#include "progress.h"
+
+typedef struct args {
+    const char *model;
+    lull_ints prompts, generated, depths, threads;
+    int64_t reps;
+    bool as_json;
+} args;
+
+/* A line of the table: n_tokens read at once ("pp512") or one by one ("tg128"), after depth. */
+typedef struct row {
+    bool is_prefill;
+    size_t n_tokens, depth;
+    int n_threads;
+    double min, median, max; /* tokens a second */
+    double bytes_per_token, roof_share;
+} row;
+
+typedef struct bench {
+    const args *a;
+    char level[16];
+    lull_model *model;
+    lull_session *session; /* of the number of threads in hand */
+    int32_t *tokens;       /* [n_ctx] what is evaluated: any ids, the same in every run */
+    size_t n_ctx;
+    double *ms; /* [reps] */
+    row *rows;
+    size_t n_rows;
+    int n_threads[LULL_INTS_CAP]; /* [n_runs] */
+    lull_roofs roofs[LULL_INTS_CAP];
+    size_t n_runs;
+    lull_progress bar;
+    uint64_t n_done; /* tokens, for the bar */
+} bench;
+
+/* ---- what the work is ------------------------------------------------------------------------ */
+
+/* What a run of rows makes the machine do: the matmuls, and attention. */
+typedef struct work {
+    double int8_macs, f32_fmas;
+    double bytes; /* weights, once, and the keys and values that the rows see, once */
+} work;
+
+/* One run of n rows that follow `depth` positions; the logits of n_out of them. */
+static work work_of_run(const lull_model *m, size_t depth, size_t n, size_t n_out)
+{
+    const lull_kv_layout *kv = &m->core->kv;
+    const lull_program *program = &m->core->program;
+    work w = {0};
+    for (const lull_step *s = program->steps; s < program->steps + program->n_steps; s++) {
+        size_t n_now = s->is_after_gather ? n_out : n;
+        if (n_now == 0) continue;
+        if (s->op == LULL_OP_LINEAR) {
+            for (int i = 0; i < s->n_w; i++) {
+                double macs = (double)s->w[i]->n_rows * s->w[i]->n_cols * (double)n_now;
+                bool is_quantised = lull_dtype_info_of(s->w[i]->dtype)->block_elems > 1;
+                *(is_quantised ? &w.int8_macs : &w.f32_fmas) += macs;
+                w.bytes += (double)lull_packed_n_tiles(s->w[i]) * (double)s->w[i]->tile_bytes;
+            }
+        } else if (s->op == LULL_OP_ATTEND) {
+            size_t window = s->n_window ? (size_t)s->n_window : depth + n;
+            size_t first = depth + 1 > window ? depth + 1 - window : 0;
+            double n_seen = 0; /* positions, summed over the rows */
+            for (size_t i = depth + 1; i <= depth + n; i++)
+                n_seen += (double)(i < window ? i : window);
+            w.f32_fmas += n_seen * s->n_head * kv->d_head * 2;
+            w.bytes += (double)(depth + n - first) * kv->n_kv * kv->d_head * 2 * sizeof(uint16_t);
+        }
+    }
+    return w;
+}
+
+/* All of a row's repetition, which is cut into runs as lull_session_eval does. */
+static work work_of_row(const lull_model *m, const row *r)
+{
+    size_t most = r->is_prefill ? (size_t)m->core->program.max_rows : 1;
+    work sum = {0};
+    for (size_t i = 0; i < r->n_tokens; i += most) {
+        size_t n = r->n_tokens - i < most ? r->n_tokens - i : most;
+        bool has_logits = !r->is_prefill || i + n == r->n_tokens;
+        work w = work_of_run(m, r->depth + i, n, has_logits);
+        sum.int8_macs += w.int8_macs;
+        sum.f32_fmas += w.f32_fmas;
+        sum.bytes += w.bytes;
+    }
+    return sum;
+}
+
+/* ---- measuring ------------------------------------------------------------------------------- */
+
+/* Bring the session to `depth` tokens. */
+static lull_status go_to_depth(bench *b, size_t depth, lull_error *err)
+{
+    lull_session_truncate(b->session, depth);
+    size_t n = lull_session_n_tokens(b->session);
+    lull_status st = LULL_OK;
+    while (n < depth && st == LULL_OK) {
+        size_t n_now = depth - n < 512 ? depth - n : 512;
+        st = lull_session_eval(b->session, b->tokens + n, n_now, NULL, err);
+        n += n_now;
+        lull_progress_update(&b->bar, b->n_done += n_now);
+    }
+    return st;
+}
+
+static lull_status eval_once(bench *b, const row *r, double *ms, lull_error *err)
+{
+    const float *logits;
+    lull_status st = LULL_OK;
+    size_t step = r->is_prefill ? r->n_tokens : 1;
+    LULL_TRY(go_to_depth(b, r->depth, err));
+    double start = lull_clock_ms();
+    for (size_t i = 0; i < r->n_tokens; i += step)
+        LULL_TRY(lull_session_eval(b->session, b->tokens + r->depth + i, step, &logits, err));
+    *ms = lull_clock_ms() - start;
+    lull_progress_update(&b->bar, b->n_done += r->n_tokens);
+done:
+    return st;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static lull_status measure_row(bench *b, row *r, const lull_roofs *roofs, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    size_t n = (size_t)b->a->reps;
+    double unused;
+    LULL_TRY(eval_once(b, r, &unused, err)); /* brings weights and pages in */
+    for (size_t i = 0; i < n; i++) LULL_TRY(eval_once(b, r, &b->ms[i], err));
+    qsort(b->ms, n, sizeof *b->ms, compare_doubles);
+    double n_tokens = (double)r->n_tokens, median_ms = (b->ms[(n - 1) / 2] + b->ms[n / 2]) / 2;
+    r->max = n_tokens / b->ms[0] * 1000;
+    r->min = n_tokens / b->ms[n - 1] * 1000;
+    r->median = n_tokens / median_ms * 1000;
+    work w = work_of_row(b->model, r);
+    r->bytes_per_token = w.bytes / n_tokens;
+    double least_s = r->is_prefill ? w.int8_macs / roofs->int8_mac_s + w.f32_fmas / roofs->f32_fma_s
+                                   : w.bytes / roofs->read_bytes_s;
+    r->roof_share = least_s * 1000 / median_ms;
+done:
+    return st;
+}
+
+/* All rows of one number of threads: for each depth, what is read, then what is generated. */
+static lull_status measure_threads(bench *b, int n_threads, const lull_roofs *roofs,
+                                   lull_error *err)
+{
+    lull_status st = LULL_OK;
+    LULL_TRY(lull_cmd_open_model(b->a->model, n_threads, false, &b->model, err));
+    LULL_TRY(lull_cmd_new_session(b->model, b->n_ctx, &b->session, err));
+    lull_interrupt_watch(b->session);
+    int32_t n_vocab = lull_model_get_info(b->model).n_vocab;
+    uint32_t random = 1;
+    for (size_t i = 0; i < b->n_ctx; i++) {
+        random = random * 1664525 + 1013904223; /* Numerical Recipes' generator */
+        b->tokens[i] = (int32_t)((random >> 8) % (uint32_t)n_vocab);
+    }
+    for (size_t d = 0; d < b->a->depths.n; d++)
+        for (int is_generated = 0; is_generated < 2; is_generated++) {
+            const lull_ints *lengths = is_generated ? &b->a->generated : &b->a->prompts;
+            for (size_t i = 0; i < lengths->n; i++) {
+                if (lengths->v[i] == 0) continue;
+                row r = {.is_prefill = !is_generated,
+                         .n_tokens = (size_t)lengths->v[i],
+                         .depth = (size_t)b->a->depths.v[d],
+                         .n_threads = n_threads};
+                LULL_TRY(measure_row(b, &r, roofs, err));
+                b->rows[b->n_rows++] = r;
+            }
+        }
+done:
+    return st;
+}
+
+static void close_model(bench *b)
+{
+    lull_interrupt_watch(NULL);
+    lull_session_free(b->session);
+    lull_model_close(b->model);
+    b->session = NULL;
+    b->model = NULL;
+}
+
+/* ---- printing -------------------------------------------------------------------------------- */
+
+static const char *test_name(char buf[32], const row *r)
+{
+    snprintf(buf, 32, "%s%zu", r->is_prefill ? "pp" : "tg", r->n_tokens);
+    return buf;
+}
+
+static void print_rows(const bench *b)
+{
+    lull_grid g;
+    char buf[32];
+    lull_grid_init(&g, "lrrrrrrr");
+    const char *const heading[] = {"test", "depth", "threads", "tok/s",
+                                   "min",  "max",   "a token", "of the roof"};
+    for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
+        lull_grid_cell(&g, "%s", heading[i]);
+    for (const row *r = b->rows; r < b->rows + b->n_rows; r++) {
+        lull_grid_cell(&g, "%s", test_name(buf, r));
+        lull_grid_cell(&g, "%zu", r->depth);
+        lull_grid_cell(&g, "%d", r->n_threads);
+        lull_grid_cell(&g, "%.1f", r->median);
+        lull_grid_cell(&g, "%.1f", r->min);
+        lull_grid_cell(&g, "%.1f", r->max);
+        lull_grid_cell(&g, "%s", lull_format_bytes(buf, (uint64_t)r->bytes_per_token));
+        lull_grid_cell(&g, "%.0f %%", r->roof_share * 100);
+    }
+    lull_grid_print(&g, stdout, true);
+    lull_grid_fini(&g);
+}
+
+static json_t *rows_json(const bench *b)
+{
+    json_t *rows = json_array();
+    char buf[32];
+    for (const row *r = b->rows; r < b->rows + b->n_rows; r++)
+        json_array_append_new(rows,
+                              json_pack("{s:s, s:I, s:i, s:{s:f, s:f, s:f}, s:f, s:f}", "test",
+                                        test_name(buf, r), "depth", (json_int_t)r->depth, "threads",
+                                        r->n_threads, "tok_s", "min", r->min, "median", r->median,
+                                        "max", r->max, "bytes_per_token", r->bytes_per_token,
+                                        "roof_share", r->roof_share));
+    return rows;
+}
+
+static int print_results(const bench *b, const char *cpu, const lull_model_info *info)
+{
+    if (b->a->as_json)
+        return lull_cmd_print_json(json_pack(
+            "{s:s, s:s, s:s, s:I, s:I, s:s, s:s, s:s, s:i, s:o, s:o}", "model", b->a->model, "name",
+            info->name, "architecture", info->architecture, "params", (json_int_t)info->n_params,
+            "weight_bytes", (json_int_t)info->weight_bytes, "cpu", cpu, "cpu_level", b->level,
+            "numerics", info->numerics, "reps", (int)b->a->reps, "roofs",
+            lull_cmd_roofs_json(b->roofs, b->n_runs), "rows", rows_json(b)));
+    char buf[LULL_FORMAT_CAP], count[LULL_FORMAT_CAP];
+    const char *name = *info->name ? info->name : b->a->model;
+    lull_display_write(stdout, name, strlen(name));
+    printf(": %s parameters, %s of weights\n%s, %s\n\n", lull_format_count(count, info->n_params),
+           lull_format_bytes(buf, info->weight_bytes), cpu, b->level);
+    print_rows(b);
+    putchar('\n');
+    lull_cmd_print_roofs(b->roofs, b->n_runs);
+    return LULL_EXIT_OK;
+}
+
+/* ---- the verb -------------------------------------------------------------------------------- */
+
+static int64_t largest(const lull_ints *list)
+{
+    int64_t most = 0;
+    for (size_t i = 0; i < list->n; i++) most = list->v[i] > most ? list->v[i] : most;
+    return most;
+}
+
+/* Tokens that a number of threads will evaluate. */
+static uint64_t count_tokens(const args *a)
+{
+    int64_t sum = 0;
+    for (size_t d = 0; d < a->depths.n; d++) {
+        sum += a->depths.v[d];
+        for (size_t i = 0; i < a->prompts.n; i++) sum += a->prompts.v[i] * (a->reps + 1);
+        for (size_t i = 0; i < a->generated.n; i++) sum += a->generated.v[i] * (a->reps + 1);
+    }
+    return (uint64_t)sum;
+}
+
+static lull_status measure_all(bench *b, int *rc, lull_error *err)
+{
+    const args *a = b->a;
+    char cpu[64];
+    lull_cpu_level level;
+    lull_status st = LULL_OK;
+    lull_interrupt_arm();
+    /* Opened and closed once before anything is timed: a mistake shows at once, and what is packed
+     * at a first start is in the cache. */
+    LULL_TRY(lull_cmd_open_model(a->model, (int)a->threads.v[0], false, &b->model, err));
+    snprintf(b->level, sizeof b->level, "%s", lull_model_get_info(b->model).cpu_level);
+    b->n_threads[0] = lull_model_get_info(b->model).n_threads;
+    b->n_runs = a->threads.n ? a->threads.n : 1;
+    for (size_t i = 1; i < b->n_runs; i++) b->n_threads[i] = (int)a->threads.v[i];
+    close_model(b);
+    LULL_TRY(lull_cpu_level_parse(b->level, &level, err));
+    lull_cpu_brand(cpu, sizeof cpu);
+
+    size_t n_lengths = a->prompts.n + a->generated.n;
+    int64_t longest = largest(&a->prompts), most = largest(&a->generated);
+    b->n_ctx = (size_t)(largest(&a->depths) + (longest > most ? longest : most));
+    b->tokens = calloc(b->n_ctx, sizeof *b->tokens);
+    b->rows = calloc(b->n_runs * a->depths.n * n_lengths, sizeof *b->rows);
+    b->ms = calloc((size_t)a->reps, sizeof *b->ms);
+    if (!b->tokens || !b->rows || !b->ms)
+        LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for %zu tokens", b->n_ctx));
+    LULL_TRY(lull_roofs_measure(level, b->n_threads, (int)b->n_runs, b->roofs, err));
+    if (lull_interrupt_signal()) LULL_TRY(lull_fail(err, LULL_ECANCELLED, "interrupted"));
+
+    lull_progress_init(&b->bar, "measuring", LULL_PROGRESS_TOKENS, count_tokens(a) * b->n_runs);
+    for (size_t i = 0; i < b->n_runs; i++) {
+        if (i > 0) close_model(b);
+        LULL_TRY(measure_threads(b, b->n_threads[i], &b->roofs[i], err));
+    }
+    lull_progress_finish(&b->bar);
+    lull_model_info info = lull_model_get_info(b->model);
+    *rc = print_results(b, cpu, &info);
+done:
+    lull_progress_finish(&b->bar);
+    close_model(b);
+    free(b->tokens);
+    free(b->rows);
+    free(b->ms);
+    return st;
+}
+
+int lull_cmd_bench(int argc, char **argv)
+{
+    args a = {.prompts = {{512}, 1}, .generated = {{128}, 1}, .depths = {{0}, 1}, .reps = 5};
+    const lull_option options[] = {
+        {'p', "prompt", "n-prompt", LULL_OPT_INTS, &a.prompts, 0, 1e6, "512,2048",
+         "read so many tokens at once (default: 512; 0: none)"},
+        {'n', "predict", "n-gen", LULL_OPT_INTS, &a.generated, 0, 1e6, "128",
+         "generate so many, one by one (default: 128; 0: none)"},
+        {'d', "depth", "n-depth", LULL_OPT_INTS, &a.depths, 0, 1e6, "0,4096",
+         "with so many tokens before them (default: 0)"},
+        {'t', "threads", NULL, LULL_OPT_INTS, &a.threads, 1, 256, "1,2",
+         "threads (default: $LULL_THREADS, else the cores)"},
+        {'r', "reps", "repetitions", LULL_OPT_INT, &a.reps, 1, 1000, "N",
+         "repetitions of each, after one that does not count (default: 5)"},
+        {0, "json", NULL, LULL_OPT_FLAG, &a.as_json, 0, 0, NULL, "print JSON"},
+    };
+    const lull_cli cli = {
+        .verb = "bench",
+        .operands = "MODEL",
+        .about =
+            "Tokens a second, reading (pp) and generating (tg), at several depths of context;\n"
+            "beside it, the share of what the memory and the multipliers of this machine\n"
+            "allow, measured in the same run.",
+        .groups = {{"Options", options, sizeof options / sizeof *options}}};
+    int rc = lull_cli_parse(&cli, argc, argv, &a.model);
+    if (rc >= 0) return rc;
+    if (largest(&a.prompts) == 0 && largest(&a.generated) == 0)
+        return lull_cli_usage("bench", "nothing to measure: -p and -n are both 0");
+    lull_error err;
+    bench b = {.a = &a};
+    rc = LULL_EXIT_OK;
+    if (measure_all(&b, &rc, &err) != LULL_OK) return lull_cmd_fail("bench", &err);
+    return rc;
+}
