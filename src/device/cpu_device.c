@@ -24,7 +24,8 @@ enum {
         12288,  /* … of all their elements, so that they stay in cache beside the page */
     PHASES = 2, /* claim counters a step */
     MAX_STEPS = 8 * LULL_MAX_LAYERS,
-    PIECES_PER_MEMBER = 8
+    PIECES_PER_MEMBER = 8,
+    TILES_BYTES = 256 << 10 /* of a matrix that are multiplied by a panel in one go */
 };
 
 /* A member's own work memory. */
@@ -154,28 +155,41 @@ static void fill_panel(const lull_kernels *k, const lull_step *s, int first, int
     }
 }
 
-/* Multiply one tile by all panels and store the rows that exist. */
+/* Multiply a tile by the panel of n rows from `first` and store the rows that exist. */
 static void multiply_tile(const lull_kernels *k, const lull_step *s, const lull_packed *w,
-                          float *out, int tile, int n_rows, uint8_t *const panels[2],
-                          size_t panel_stride)
+                          float *out, int tile, int first, int n, const uint8_t *panel)
 {
     const uint8_t *data = w->data + (size_t)tile * w->tile_bytes;
     int row0 = tile * LULL_TILE_ROWS, n_valid = min_int(w->n_rows - row0, LULL_TILE_ROWS);
-    uint8_t *panel = panels[is_float(w->dtype)];
-    for (int first = 0; first < n_rows; first += LULL_PANEL_MAX, panel += panel_stride) {
-        _Alignas(64) float y[LULL_PANEL_MAX * LULL_TILE_ROWS];
-        int n = min_int(n_rows - first, LULL_PANEL_MAX);
-        k->dot[w->dtype][lull_panel_size_for(n)](data, panel, s->d_in, y);
-        for (int t = 0; t < n; t++) {
-            float *dst = out + (size_t)(first + t) * (size_t)w->n_rows + row0;
-            const float *src = y + t * LULL_TILE_ROWS;
-            if (s->is_added)
-                k->add(dst, src, n_valid);
-            else if (n_valid == LULL_TILE_ROWS) /* a constant size is copied in place */
-                memcpy(dst, src, LULL_TILE_ROWS * sizeof *dst);
-            else
-                memcpy(dst, src, (size_t)n_valid * sizeof *dst);
-        }
+    _Alignas(64) float y[LULL_PANEL_MAX * LULL_TILE_ROWS];
+    k->dot[w->dtype][lull_panel_size_for(n)](data, panel, s->d_in, y);
+    for (int t = 0; t < n; t++) {
+        float *dst = out + (size_t)(first + t) * (size_t)w->n_rows + row0;
+        const float *src = y + t * LULL_TILE_ROWS;
+        if (s->is_added)
+            k->add(dst, src, n_valid);
+        else if (n_valid == LULL_TILE_ROWS) /* a constant size is copied in place */
+            memcpy(dst, src, LULL_TILE_ROWS * sizeof *dst);
+        else
+            memcpy(dst, src, (size_t)n_valid * sizeof *dst);
+    }
+}
+
+/* Tiles [from, to) times all panels: a panel meets as many tiles as stay in the second-level cache
+ * before the next panel does. */
+static void multiply_tiles(const lull_kernels *k, const lull_step *s, const lull_packed *w,
+                           float *out, int from, int to, int n_rows, uint8_t *const panels[2],
+                           size_t panel_stride)
+{
+    int n_together = (int)(TILES_BYTES / w->tile_bytes);
+    if (n_together < 1) n_together = 1;
+    for (int tile0 = from; tile0 < to; tile0 += n_together) {
+        const uint8_t *panel = panels[is_float(w->dtype)];
+        int end = min_int(tile0 + n_together, to);
+        for (int first = 0; first < n_rows; first += LULL_PANEL_MAX, panel += panel_stride)
+            for (int tile = tile0; tile < end; tile++)
+                multiply_tile(k, s, w, out, tile, first, min_int(n_rows - first, LULL_PANEL_MAX),
+                              panel);
     }
 }
 
@@ -207,8 +221,8 @@ static void run_linear(run *r, int step, int n_rows, int member, int n_members)
     while (claim(r, step, 1, share_of(n_tiles, n_members), n_tiles, &from, &to)) {
         for (int i = 0, base = 0; i < s->n_w; i++) {
             int n = lull_packed_n_tiles(s->w[i]);
-            for (int tile = from - base > 0 ? from - base : 0; tile < min_int(n, to - base); tile++)
-                multiply_tile(d->kernels, s, s->w[i], s->out[i], tile, n_rows, panels, stride);
+            multiply_tiles(d->kernels, s, s->w[i], s->out[i], from - base > 0 ? from - base : 0,
+                           min_int(n, to - base), n_rows, panels, stride);
             base += n;
         }
     }

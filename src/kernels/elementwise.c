@@ -1,4 +1,4 @@
-/* What is done row by row: quantising activations, norms, gates, rotations, exp. Plain C whose
+/* What is done row by row: norms, gates, rotations, exp. Plain C whose
  * loops run over 16 stripes or lanes, so that a compiler turns them into vectors of any width
  * without changing an operation. Compiled once a CPU level with that level's flags; LULL_LEVEL is
  * the suffix. */
@@ -15,13 +15,6 @@ static float bits_to_float(uint32_t u)
     float f;
     memcpy(&f, &u, 4);
     return f;
-}
-
-static uint32_t float_to_bits(float f)
-{
-    uint32_t u;
-    memcpy(&u, &f, 4);
-    return u;
 }
 
 static float stripes_sum(float *a)
@@ -60,45 +53,6 @@ float lull_exp_ref(float x)
     return exp_canon(x);
 }
 #endif
-
-void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t *panel)
-{
-    for (int b = 0; b < n / LULL_BLOCK_COLS; b++, x += LULL_BLOCK_COLS) {
-        uint8_t *block = panel + (size_t)b * lull_panel_block_bytes(n_tokens);
-        int8_t *q = (int8_t *)block + 32 * t;
-        float *s = (float *)(block + 32 * n_tokens);
-        int32_t *neg = (int32_t *)(s + 2 * n_tokens);
-        /* The magnitude bits of floats order as integers, with NaN above infinity above all else.
-         */
-        uint32_t top = 0;
-        for (int i = 0; i < LULL_BLOCK_COLS; i++) {
-            uint32_t u = float_to_bits(x[i]) & 0x7fffffff;
-            top = u > top ? u : top;
-        }
-        float a = bits_to_float(top), scale = 127.0f / a;
-        /* 127 / a overflows for the smallest denormals: such a block is as good as zero. */
-        if (top == 0 || top >= 0x7f800000 || scale > 3.0e38f) {
-            memset(q, 0, LULL_BLOCK_COLS);
-            s[t] = top >= 0x7f800000 ? a : 0;
-            s[n_tokens + t] = 0;
-            neg[t] = neg[n_tokens + t] = 0;
-            continue;
-        }
-        int32_t v[LULL_BLOCK_COLS];
-        for (int i = 0; i < LULL_BLOCK_COLS; i++) v[i] = (int32_t)rintf(x[i] * scale);
-        int32_t sum[2] = {0, 0};
-        for (int i = 0; i < 16; i++) {
-            sum[0] += v[i];
-            sum[1] += v[16 + i];
-        }
-        for (int i = 0; i < LULL_BLOCK_COLS; i++) q[i] = (int8_t)v[i];
-        float step = a / 127.0f;
-        s[t] = step;
-        s[n_tokens + t] = step * (float)(sum[0] + sum[1]);
-        neg[t] = -sum[0];
-        neg[n_tokens + t] = -sum[1];
-    }
-}
 
 void LULL_AT_LEVEL(rms_norm)(const float *x, const float *w, int n, float eps, float *y)
 {

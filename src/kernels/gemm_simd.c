@@ -69,29 +69,51 @@ ALWAYS_INLINE vi load_group(format f, const uint8_t *block, int h, int j)
     return vi_or(low, vi_and(high, vi_all_bytes(48)));
 }
 
-ALWAYS_INLINE vi load_token(const uint8_t *panel_block, int t, int j)
+/* The widened codes of a block, [8] groups, so that the groups that a token multiplies twice can be
+ * found by number. Those of 8-bit formats lie in the tile already. */
+ALWAYS_INLINE const uint8_t *widen_groups(format f, const uint8_t *block, int h, uint8_t *room)
+{
+    if (f.n_bits == 8) return block + h;
+    UNROLL for (int j = 0; j < 8; j++) vi_save(room + 64 * j, load_group(f, block, h, j));
+    return room;
+}
+
+/* Four bytes of activations in every lane. */
+ALWAYS_INLINE vi load_four(const void *p)
 {
     int32_t four;
-    __builtin_memcpy(&four, panel_block + 32 * t + 4 * j, 4);
+    __builtin_memcpy(&four, p, 4);
     return vi_all(four);
 }
 
-/* sum[k] += codes of groups j0 .. j0+n-1 times the q of tokens t0 .. t0+n_t-1, offset not taken
- * off, but for 8-bit codes without VNNI, which are made signed. */
-ALWAYS_INLINE void add_products(format f, const uint8_t *block, int h, int j0, int n,
-                                const uint8_t *panel_block, int t0, int n_t, vi *sum)
+/* 8-bit codes as signed weights, for levels whose products of bytes are summed to 16 bits. */
+ALWAYS_INLINE vi as_signed(vi w)
+{
+    return vi_xor(w, vi_all_bytes(128));
+}
+
+ALWAYS_INLINE vi mul_pairs(format f, vi w, vi x)
+{
+    if (f.n_bits != 8) return vi_mul_pairs(w, x);
+    return vi_mul_pairs(vi_abs8(w), vi_sign8(x, w));
+}
+
+/* sum[k] += codes of groups j0 .. j0+n-1 times the low plane of tokens t0 .. t0+n_t-1, offset not
+ * taken off, but for 8-bit codes without VNNI, which are made signed. */
+ALWAYS_INLINE void add_low(format f, const uint8_t *groups, int j0, int n, const uint8_t *low,
+                           int t0, int n_t, vi *sum)
 {
     if (HAS_VNNI) {
         UNROLL for (int j = j0; j < j0 + n; j++)
         {
-            vi w = load_group(f, block, h, j);
+            vi w = vi_load(groups + 64 * j);
             UNROLL for (int k = 0; k < n_t; k++) sum[k] =
-                vi_dot4(sum[k], w, load_token(panel_block, t0 + k, j));
+                vi_dot4(sum[k], w, load_four(low + 32 * (t0 + k) + 4 * j));
         }
         return;
     }
     /* A pair adds at most 2 · 127 · code: 15 · 254 · 8, 31 · 254 · 4 and 63 · 254 · 2 stay below
-     * 32,768. */
+     * 32,768, and so does 128 · 254. */
     int n_pairs = f.n_bits <= 4 ? 8 : f.n_bits == 5 ? 4 : f.n_bits == 6 ? 2 : 1;
     if (n_pairs > n) n_pairs = n;
     UNROLL for (int j1 = j0; j1 < j0 + n; j1 += n_pairs)
@@ -99,20 +121,11 @@ ALWAYS_INLINE void add_products(format f, const uint8_t *block, int h, int j0, i
         vi part[LULL_PANEL_MAX];
         UNROLL for (int j = j1; j < j1 + n_pairs; j++)
         {
-            vi w = load_group(f, block, h, j);
-            vi sign = w;
-            if (f.n_bits == 8) {
-#if defined(__AVX512F__)
-                sign = _mm512_xor_si512(w, vi_all_bytes(128));
-#else
-                sign = _mm256_xor_si256(w, vi_all_bytes(128));
-#endif
-                w = vi_abs8(sign);
-            }
+            vi w = vi_load(groups + 64 * j);
+            if (f.n_bits == 8) w = as_signed(w);
             UNROLL for (int k = 0; k < n_t; k++)
             {
-                vi x = load_token(panel_block, t0 + k, j);
-                vi product = vi_mul_pairs(w, f.n_bits == 8 ? vi_sign8(x, sign) : x);
+                vi product = mul_pairs(f, w, load_four(low + 32 * (t0 + k) + 4 * j));
                 part[k] = j == j1 ? product : vi_add16(part[k], product);
             }
         }
@@ -120,9 +133,16 @@ ALWAYS_INLINE void add_products(format f, const uint8_t *block, int h, int j0, i
     }
 }
 
-ALWAYS_INLINE int log2_of(int offset)
+/* sum + codes of the outlying group of half i of token t times its high plane. */
+ALWAYS_INLINE vi add_high(format f, vi sum, const uint8_t *groups, const uint8_t *px, int T, int i,
+                          int t)
 {
-    return offset == 4 ? 2 : offset == 8 ? 3 : offset == 16 ? 4 : offset == 32 ? 5 : 7;
+    int32_t group;
+    __builtin_memcpy(&group, px + LULL_PANEL_GROUP * T + 4 * (i * T + t), 4);
+    vi w = vi_load(groups + 64 * group), x = load_four(px + LULL_PANEL_HIGH * T + 4 * (i * T + t));
+    if (HAS_VNNI) return vi_dot4(sum, w, x);
+    if (f.n_bits == 8) w = as_signed(w);
+    return vi_add(sum, vi_widen_pairs(mul_pairs(f, w, x)));
 }
 
 /* Rows at lane offset h (0, or 32 for the upper half with 8 lanes), tokens t0 .. t0+n_t-1 of a
@@ -146,13 +166,19 @@ ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8
             block += f.super_bytes;
         }
         const uint8_t *sc = block + f.codes_bytes;
-        const float *s = (const float *)(px + 32 * T) + t0, *sm = s + T;
-        const int32_t *neg = (const int32_t *)(s + 2 * T);
+        const float *s = (const float *)(px + LULL_PANEL_S * T) + t0, *sm = s + T;
+        const int32_t *neg = (const int32_t *)(px + LULL_PANEL_NEG * T) + t0;
+        _Alignas(64) uint8_t room[8 * 64];
+        const uint8_t *groups = widen_groups(f, block, h, room);
         vi sum[LULL_PANEL_MAX];
         if (!f.is_split) {
-            UNROLL for (int k = 0; k < n_t; k++) sum[k] =
-                takes_offset ? vi_shl(vi_all(neg[k] + neg[T + k]), log2_of(f.offset)) : vi_zero();
-            add_products(f, block, h, 0, 8, px, t0, n_t, sum);
+            UNROLL for (int k = 0; k < n_t; k++)
+            {
+                sum[k] = add_high(f, vi_zero(), groups, px, T, 0, t0 + k);
+                sum[k] = vi_shl(add_high(f, sum[k], groups, px, T, 1, t0 + k), 7);
+                if (takes_offset) sum[k] = vi_add(sum[k], vi_all((neg[k] + neg[T + k]) * f.offset));
+            }
+            add_low(f, groups, 0, 8, px, t0, n_t, sum);
             vf scale, min = vf_zero();
             if (f.is_super) {
                 scale = vf_mul(d, vi_to_float(vi_from_u8(sc + row)));
@@ -184,9 +210,12 @@ ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8
         vi total[LULL_PANEL_MAX];
         UNROLL for (int i = 0; i < 2; i++)
         {
-            UNROLL for (int k = 0; k < n_t; k++) sum[k] =
-                takes_offset ? vi_shl(vi_all(neg[i * T + k]), log2_of(f.offset)) : vi_zero();
-            add_products(f, block, h, 4 * i, 4, px, t0, n_t, sum);
+            UNROLL for (int k = 0; k < n_t; k++)
+            {
+                sum[k] = vi_shl(add_high(f, vi_zero(), groups, px, T, i, t0 + k), 7);
+                if (takes_offset) sum[k] = vi_add(sum[k], vi_all(neg[i * T + k] * f.offset));
+            }
+            add_low(f, groups, 4 * i, 4, px, t0, n_t, sum);
             UNROLL for (int k = 0; k < n_t; k++)
             {
                 vi scaled = vi_mul(sum[k], scale[i]);
@@ -209,7 +238,7 @@ ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8
  * AVX2. */
 ALWAYS_INLINE int tokens_at_once(format f, int T)
 {
-    int most = LANES == 8 ? (f.is_split ? 2 : 4) : f.is_split ? 6 : HAS_VNNI ? 12 : 8;
+    int most = LANES == 8 ? (f.is_split ? 2 : 4) : f.is_split ? 4 : HAS_VNNI ? 12 : 8;
     if (T <= most) return T;
     return T % most == 0 ? most : T % 4 == 0 ? 4 : 2;
 }

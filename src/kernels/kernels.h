@@ -18,15 +18,37 @@
 
 /* ---- panels ---------------------------------------------------------------------------------- */
 
-/* A panel is the activations of up to 12 tokens, as matmul reads them. T, the tokens a panel has room for, is 1, 4, 8 or 12. A quantised panel has for each block of 32
- * columns
+/* A panel is the activations of up to 12 tokens, as matmul reads them. T, the tokens a panel has
+ * room for, is 1, 4, 8 or 12. A float panel is f32 [n_cols][T].
  *
- *   int8  q[T][32]     q = rint(x (127 / a)), a = max |x| of the block; 0 when a is 0 or not finite
- *   f32   s[T]         a / 127  (so that a value that is not finite shows in the logits)
- *   f32   sm[T]        s (float)(sum of q)
- *   i32   neg[2][T]    minus the sum of the first and of the last 16 q
+ * A quantised panel holds integers q with one scale per 32 columns, and their products with the
+ * weights' codes are exact. A few activations are far larger than their neighbours and would cost
+ * these their bits, so in each half of a block the group of 4 columns with the largest value (the
+ * first, among equals) is kept to 15 bits, in two planes of int8, and the other three to 8. With g
+ * the largest |x| of these others in either half and a the largest of the block:
  *
- * that is 48 T bytes. A float panel is f32 [n_cols][T]. Unused tokens are zero. */
+ *   r = 127 / g and s = g / 127, if 128 g >= a; else r = 16256 / a and s = a / 16256
+ *   q = rint(x r)
+ *
+ * Of an outlying group q = 128 high + low with -64 <= low < 64; elsewhere q = low. All q are 0 when
+ * a is below 2^-110 or not finite. A block is, with offsets in bytes times T:
+ *
+ *    0  i8   low[T][32]
+ *   32  i8   high[2][T][4]   of the outlying group of each half
+ *   40  i32  group[2][T]     which one: 0-3 and 4-7
+ *   48  f32  s[T]            not finite when a is not, so that it shows in the logits; 0 when a is 0
+ *   52  f32  sm[T]           s (float)(sum of q)
+ *   56  i32  neg[2][T]       minus the sum of q of each half
+ *
+ * Unused tokens are zero. */
+enum {
+    LULL_PANEL_HIGH = 32,
+    LULL_PANEL_GROUP = 40,
+    LULL_PANEL_S = 48,
+    LULL_PANEL_NEG = 56,
+    LULL_PANEL_BLOCK = 64
+};
+
 enum { LULL_PANEL_MAX = 12, LULL_PANEL_SIZES = 4 };
 
 static const int lull_panel_tokens[LULL_PANEL_SIZES] = {1, 4, 8, 12};
@@ -39,7 +61,7 @@ static inline int lull_panel_size_for(int n)
 
 static inline size_t lull_panel_block_bytes(int n_tokens)
 {
-    return (size_t)48 * (size_t)n_tokens;
+    return (size_t)LULL_PANEL_BLOCK * (size_t)n_tokens;
 }
 
 /* Bytes for n_cols columns: enough for either kind. 64-aligned. */

@@ -11,7 +11,6 @@
 #define LULL_AT_LEVEL(name) LULL_JOIN(lull_##name, LULL_LEVEL)
 
 #define LULL_ELEMENTWISE_KERNELS(L)                                                                \
-    void lull_quantize_##L(const float *x, int n, int n_tokens, int t, uint8_t *panel);            \
     void lull_rms_norm_##L(const float *x, const float *w, int n, float eps, float *y);            \
     void lull_gated_##L(lull_act act, const float *g, const float *u, int n, float *y);            \
     void lull_rope_##L(float *x, const float *cs, int n_pairs, int is_neox, float scale);          \
@@ -21,6 +20,8 @@
     void lull_attend_##L(const lull_attend_args *a);                                               \
     void lull_attend_join_##L(float *m, float *l, float *o, float m2, float l2, const float *o2,   \
                               int d);
+#define LULL_PANEL_KERNELS(L)                                                                      \
+    void lull_quantize_##L(const float *x, int n, int n_tokens, int t, uint8_t *panel);
 #define LULL_GEMM_KERNELS(L) extern const lull_dot_fn lull_dot_##L[LULL_DTYPE_N][LULL_PANEL_SIZES];
 #define LULL_ROOF_KERNELS(L)                                                                       \
     uint32_t lull_roof_read_##L(const uint8_t *p, size_t n_bytes);                                 \
@@ -29,14 +30,17 @@
 
 LULL_ELEMENTWISE_KERNELS(ref)
 LULL_ATTENTION_KERNELS(ref)
+LULL_PANEL_KERNELS(ref)
 LULL_GEMM_KERNELS(ref)
 #if defined(__x86_64__)
 LULL_ELEMENTWISE_KERNELS(avx2)
 LULL_ATTENTION_KERNELS(avx2)
+LULL_PANEL_KERNELS(avx2)
 LULL_GEMM_KERNELS(avx2)
 LULL_ROOF_KERNELS(avx2)
 LULL_ELEMENTWISE_KERNELS(avx512)
 LULL_ATTENTION_KERNELS(avx512)
+LULL_PANEL_KERNELS(avx512)
 LULL_GEMM_KERNELS(avx512)
 LULL_ROOF_KERNELS(avx512)
 LULL_GEMM_KERNELS(avx512vnni)

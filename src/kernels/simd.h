@@ -115,6 +115,14 @@ ALWAYS_INLINE vi vi_load(const void *p)
 {
     return _mm512_loadu_si512(p);
 }
+ALWAYS_INLINE void vi_save(void *p, vi a)
+{
+    _mm512_storeu_si512(p, a);
+}
+ALWAYS_INLINE vi vi_xor(vi a, vi b)
+{
+    return _mm512_xor_si512(a, b);
+}
 ALWAYS_INLINE vi vi_and(vi a, vi b)
 {
     return _mm512_and_si512(a, b);
@@ -162,6 +170,25 @@ ALWAYS_INLINE vi vi_from_u8(const uint8_t *p)
 ALWAYS_INLINE vi vi_from_i8(const uint8_t *p)
 {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+ALWAYS_INLINE vi vf_bits(vf a)
+{
+    return _mm512_castps_si512(a);
+}
+/* In every lane the largest of its group of four. */
+ALWAYS_INLINE vi vi_max_of_4(vi a)
+{
+    a = _mm512_max_epi32(a, _mm512_shuffle_epi32(a, 0xb1));
+    return _mm512_max_epi32(a, _mm512_shuffle_epi32(a, 0x4e));
+}
+/* The low byte of each lane. */
+ALWAYS_INLINE void vi_save_bytes(int8_t *p, vi a)
+{
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
+}
+ALWAYS_INLINE int32_t vi_sum(vi a)
+{
+    return _mm512_reduce_add_epi32(a);
 }
 /* Pairs of products of unsigned a and signed b, saturated to 16 bits: callers keep them within. */
 ALWAYS_INLINE vi vi_mul_pairs(vi a, vi b)
@@ -285,6 +312,14 @@ ALWAYS_INLINE vi vi_load(const void *p)
 {
     return _mm256_loadu_si256((const __m256i *)p);
 }
+ALWAYS_INLINE void vi_save(void *p, vi a)
+{
+    _mm256_storeu_si256((__m256i *)p, a);
+}
+ALWAYS_INLINE vi vi_xor(vi a, vi b)
+{
+    return _mm256_xor_si256(a, b);
+}
 ALWAYS_INLINE vi vi_and(vi a, vi b)
 {
     return _mm256_and_si256(a, b);
@@ -332,6 +367,29 @@ ALWAYS_INLINE vi vi_from_u8(const uint8_t *p)
 ALWAYS_INLINE vi vi_from_i8(const uint8_t *p)
 {
     return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+ALWAYS_INLINE vi vf_bits(vf a)
+{
+    return _mm256_castps_si256(a);
+}
+ALWAYS_INLINE vi vi_max_of_4(vi a)
+{
+    a = _mm256_max_epi32(a, _mm256_shuffle_epi32(a, 0xb1));
+    return _mm256_max_epi32(a, _mm256_shuffle_epi32(a, 0x4e));
+}
+ALWAYS_INLINE void vi_save_bytes(int8_t *p, vi a)
+{
+    __m256i at = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0,
+                                  4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    __m256i fours = _mm256_shuffle_epi8(a, at);
+    _mm_storel_epi64((__m128i *)p, _mm_unpacklo_epi32(_mm256_castsi256_si128(fours),
+                                                      _mm256_extracti128_si256(fours, 1)));
+}
+ALWAYS_INLINE int32_t vi_sum(vi a)
+{
+    __m128i x = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(x, _mm_shuffle_epi32(x, 0xb1)));
 }
 ALWAYS_INLINE vi vi_mul_pairs(vi a, vi b)
 {

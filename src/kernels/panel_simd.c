@@ -1,0 +1,87 @@
+/* Panels of quantised activations at the width of the level; the same as lull_quantize_ref. */
+#include "levels.h"
+
+#include <string.h>
+
+#include "simd.h"
+
+enum { HALF_COLS = LULL_BLOCK_COLS / 2, HALF_VECTORS = HALF_COLS / LANES };
+
+/* The outlying one of the 4 groups of a half: the largest, the first among equals; *rest takes the
+ * largest value of the other three. a: magnitudes of 16 columns, every group's largest in its first
+ * column. All are at least 0, so that their bits order as integers. */
+ALWAYS_INLINE int outlying_group(const int32_t *a, int32_t *rest)
+{
+    int32_t left = a[4] > a[0] ? a[4] : a[0], right = a[12] > a[8] ? a[12] : a[8];
+    int32_t left_rest = a[4] > a[0] ? a[0] : a[4], right_rest = a[12] > a[8] ? a[8] : a[12];
+    int in_left = a[4] > a[0], in_right = 2 + (a[12] > a[8]);
+    int32_t loser = right > left ? left : right, other = right > left ? right_rest : left_rest;
+    *rest = loser > other ? loser : other;
+    return right > left ? in_right : in_left;
+}
+
+void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t *panel)
+{
+    for (int b = 0; b < n / LULL_BLOCK_COLS; b++, x += LULL_BLOCK_COLS) {
+        uint8_t *block = panel + (size_t)b * lull_panel_block_bytes(n_tokens);
+        int8_t *low = (int8_t *)block + 32 * t;
+        int8_t *high = (int8_t *)block + LULL_PANEL_HIGH * n_tokens + 4 * t;
+        int32_t *group = (int32_t *)(block + LULL_PANEL_GROUP * n_tokens) + t;
+        float *s = (float *)(block + LULL_PANEL_S * n_tokens) + t;
+        int32_t *neg = (int32_t *)(block + LULL_PANEL_NEG * n_tokens) + t;
+        _Alignas(64) int32_t largest[LULL_BLOCK_COLS], q[LULL_BLOCK_COLS];
+        vf v[2 * HALF_VECTORS];
+        UNROLL for (int i = 0; i < 2 * HALF_VECTORS; i++)
+        {
+            v[i] = vf_load(x + i * LANES);
+            vi_save(largest + i * LANES, vi_max_of_4(vi_and(vf_bits(v[i]), vi_all(0x7fffffff))));
+        }
+        int32_t rest[2];
+        int top[2] = {outlying_group(largest, &rest[0]),
+                      4 + outlying_group(largest + HALF_COLS, &rest[1])};
+        float a, g;
+        memcpy(&a,
+               largest[4 * top[0]] > largest[4 * top[1]] ? &largest[4 * top[0]]
+                                                         : &largest[4 * top[1]],
+               4);
+        memcpy(&g, rest[0] > rest[1] ? &rest[0] : &rest[1], 4);
+        group[0] = top[0];
+        group[n_tokens] = top[1];
+        if (!(a >= 0x1p-110f && a <= 0x1.fffffep127f)) {
+            memset(low, 0, LULL_BLOCK_COLS);
+            memset(high, 0, 4);
+            memset(high + 4 * n_tokens, 0, 4);
+            neg[0] = neg[n_tokens] = 0;
+            s[0] = a >= 0x1p-110f || a != a ? a : 0;
+            s[n_tokens] = 0;
+            continue;
+        }
+        int is_flat = 128.0f * g >= a;
+        float r = is_flat ? 127.0f / g : 16256.0f / a, step = is_flat ? g / 127.0f : a / 16256.0f;
+        int32_t sum[2];
+        UNROLL for (int half = 0; half < 2; half++)
+        {
+            vi total = vi_zero();
+            UNROLL for (int i = half * HALF_VECTORS; i < (half + 1) * HALF_VECTORS; i++)
+            {
+                vi code = vi_round(vf_mul(v[i], vf_all(r)));
+                total = vi_add(total, code);
+                vi_save(q + i * LANES, code);
+                vi_save_bytes(low + i * LANES, code);
+            }
+            sum[half] = vi_sum(total);
+        }
+        for (int half = 0; half < 2; half++) {
+            const int32_t *from = q + 4 * top[half];
+            int8_t *to = low + 4 * top[half];
+            for (int i = 0; i < 4; i++) {
+                int32_t over = (from[i] + 64) >> 7;
+                high[4 * half * n_tokens + i] = (int8_t)over;
+                to[i] = (int8_t)(from[i] - 128 * over);
+            }
+            neg[half * n_tokens] = -sum[half];
+        }
+        s[0] = step;
+        s[n_tokens] = step * (float)(sum[0] + sum[1]);
+    }
+}
