@@ -216,16 +216,17 @@ static void pack_pieces(void *ctx, int member, int n_members)
 }
 
 static lull_status pack_all(lull_model_core *m, lull_device *device,
-                            const lull_load_options *options, uint8_t *data, uint64_t n_bytes,
-                            lull_error *err)
+                            const lull_load_options *options, uint8_t *data, lull_error *err)
 {
-    pack_work w = {.m = m, .data = data, .options = options, .total = n_bytes};
+    pack_work w = {.m = m, .data = data, .options = options};
     w.first_piece = calloc((size_t)m->n_matrices + 1, sizeof *w.first_piece);
     if (!w.first_piece) return lull_fail(err, LULL_ENOMEM, "out of memory");
-    for (int i = 0; i < m->n_matrices; i++)
-        w.first_piece[i + 1] =
-            w.first_piece[i] +
-            (int)ceil_div64((uint64_t)lull_packed_n_tiles(&m->matrices[i]->packed), PIECE_TILES);
+    for (int i = 0; i < m->n_matrices; i++) {
+        const lull_packed *p = &m->matrices[i]->packed;
+        uint64_t n_tiles = (uint64_t)lull_packed_n_tiles(p);
+        w.first_piece[i + 1] = w.first_piece[i] + (int)ceil_div64(n_tiles, PIECE_TILES);
+        w.total += n_tiles * p->tile_bytes; /* weight_bytes has gaps between matrices, too */
+    }
     lull_device_parallel(device, pack_pieces, &w);
     free(w.first_piece);
     if (atomic_load(&w.is_cancelled))
@@ -376,7 +377,7 @@ lull_status lull_weights_load(lull_model_core *m, lull_device *device,
     if (!data)
         return lull_fail(err, LULL_ENOMEM, "out of memory: %llu bytes of weights",
                          (unsigned long long)m->weight_bytes);
-    st = pack_all(m, device, options, data, m->weight_bytes, err);
+    st = pack_all(m, device, options, data, err);
     /* What was read of the file need not stay: packed weights take its place. */
     const lull_file_map *file = lull_gguf_file(m->gguf);
     if (file->data) madvise((void *)(uintptr_t)file->data, file->n_bytes, MADV_DONTNEED);
