@@ -45,16 +45,17 @@ typedef struct lull_model_options {
     const char *cpu_level; /* NULL: $LULL_CPU, else the best; "ref" "avx2" "avx512" "avx512vnni" */
     const char *cache_dir; /* for repacked weights; NULL: $LULL_CACHE, else the XDG cache; "": none */
     bool vocab_only;       /* tokenize only: sessions cannot be made */
-    lull_progress_fn
-        on_progress; /* may be NULL; called during the first load, when weights are repacked */
+    lull_progress_fn on_progress; /* may be NULL; while the first load repacks weights */
     void *user;
 } lull_model_options;
 
 /* Open a GGUF file. options may be NULL. *model is owned: lull_model_close.
- *   LULL_ENOTFOUND LULL_EIO LULL_ECORRUPT  about the file; msg names path, offset and field
- *   LULL_EUNSUPPORTED                      architecture, tensor type, tokenizer or CPU level that
- * lull does not run LULL_EINVAL LULL_ENOMEM LULL_ECANCELLED A cache that cannot be written is not
- * an error. On failure *model is NULL. */
+ *   LULL_ENOTFOUND LULL_EIO LULL_ECORRUPT
+ *                      about the file; msg names path, offset and field
+ *   LULL_EUNSUPPORTED  an architecture, tensor type, tokenizer or CPU level that lull does not run
+ *   LULL_EINVAL        an option is out of range
+ *   LULL_ENOMEM LULL_ECANCELLED
+ * On failure *model is NULL. A cache that cannot be written is no failure. */
 LULL_API LULL_NODISCARD lull_status lull_model_open(const char *path,
                                                     const lull_model_options *options,
                                                     lull_model **model, lull_error *err);
@@ -82,15 +83,16 @@ LULL_API lull_model_info lull_model_get_info(const lull_model *model);
 /* ---- text and tokens ------------------------------------------------------------------------- */
 
 enum {
-    LULL_TOKENIZE_SPECIAL =
-        1, /* parse control tokens such as <|im_start|>; without it they are plain text */
-    LULL_TOKENIZE_BOS = 2 /* put the file's beginning-of-sequence token in front */
+    /* Parse control tokens such as <|im_start|>; without it they are plain text. */
+    LULL_TOKENIZE_SPECIAL = 1,
+    /* Put the file's beginning-of-sequence token in front. */
+    LULL_TOKENIZE_BOS = 2
 };
 
 /* text [n_bytes] -> ids in tokens [cap]; *n_tokens is the full count, also when it exceeds cap
  * (then the first cap are written; call again with room). tokens may be NULL when cap is 0. Invalid
- * UTF-8 is tokenised byte by byte. LULL_EINVAL (BOS asked for and the file has none), LULL_ENOMEM
- */
+ * UTF-8 is tokenised byte by byte.
+ *   LULL_EINVAL  BOS was asked for and the file has none;  LULL_ENOMEM */
 LULL_API LULL_NODISCARD lull_status lull_tokenize(const lull_model *model, const char *text,
                                                   size_t n_bytes, int flags, int32_t *tokens,
                                                   size_t cap, size_t *n_tokens, lull_error *err);
@@ -108,10 +110,10 @@ LULL_API LULL_NODISCARD lull_status lull_detokenize(const lull_model *model, con
                                                     size_t cap, size_t *n_bytes, lull_error *err);
 
 LULL_API int32_t lull_token_bos(const lull_model *model); /* -1: none */
-LULL_API bool lull_token_is_eog(const lull_model *model,
-                                int32_t token); /* end of sequence or of turn */
-LULL_API bool
-lull_model_adds_bos(const lull_model *model); /* the file asks for BOS in front of a prompt */
+/* End of sequence or of turn. */
+LULL_API bool lull_token_is_eog(const lull_model *model, int32_t token);
+/* The file asks for BOS in front of a prompt. */
+LULL_API bool lull_model_adds_bos(const lull_model *model);
 
 typedef struct lull_message {
     const char *role;    /* "system", "user", "assistant", "tool" */
@@ -121,8 +123,9 @@ typedef struct lull_message {
 /* Render messages [n] with the file's chat template. *text is owned: lull_free.
  *   LULL_ENOTFOUND     the file has no template
  *   LULL_EINVAL        the template raised an error about the messages; msg is its text
- *   LULL_EUNSUPPORTED  the template uses something that lull does not know; msg names line and
- * column */
+ *   LULL_EUNSUPPORTED  the template uses something that lull does not know; msg names line and column
+ *   LULL_EFULL         it runs into a bound of steps, depth or output
+ *   LULL_ENOMEM */
 LULL_API LULL_NODISCARD lull_status lull_chat_render(const lull_model *model,
                                                      const lull_message *messages, size_t n,
                                                      bool add_generation_prompt, char **text,
@@ -136,7 +139,7 @@ typedef struct lull_session_options {
 } lull_session_options;
 
 /* *session is owned: lull_session_free; model is kept. options may be NULL.
- *   LULL_EINVAL (vocab_only), LULL_ENOMEM */
+ *   LULL_EINVAL  the model is vocab_only, or the context is too long;  LULL_ENOMEM */
 LULL_API LULL_NODISCARD lull_status lull_session_new(lull_model *model,
                                                      const lull_session_options *options,
                                                      lull_session **session, lull_error *err);
@@ -144,16 +147,18 @@ LULL_API void lull_session_free(lull_session *session);
 
 LULL_API size_t lull_session_n_tokens(const lull_session *s);
 LULL_API size_t lull_session_room(const lull_session *s); /* free positions */
-LULL_API const int32_t *
-lull_session_tokens(const lull_session *s); /* view until the next call on s */
+/* [n_tokens] view until the next call on s. */
+LULL_API const int32_t *lull_session_tokens(const lull_session *s);
 LULL_API uint64_t lull_session_kv_bytes(const lull_session *s);
 
 /* Evaluate tokens [n] at the end of the session. *logits: view [n_vocab] f32 after the last one,
  * natural-log scale, not normalised, until the next call on s; logits may be NULL, which saves the
- * last matmul. On failure the session is as it was: LULL_EINVAL     n is 0 or an id is out of range
- * (named with its index) LULL_EFULL      fewer than n positions are free LULL_ECANCELLED
- * lull_session_cancel() was called LULL_ENUMERIC   a logit is not finite Cost: reads every weight
- * once per 512 tokens. Allocates nothing. */
+ * last matmul. On failure the session is as it was:
+ *   LULL_EINVAL     n is 0 or an id is out of range (named with its index)
+ *   LULL_EFULL      fewer than n positions are free
+ *   LULL_ECANCELLED lull_session_cancel() was called
+ *   LULL_ENUMERIC   a logit is not finite
+ * Cost: reads every weight once per 512 tokens. Allocates nothing. */
 LULL_API LULL_NODISCARD lull_status lull_session_eval(lull_session *s, const int32_t *tokens,
                                                       size_t n, const float **logits,
                                                       lull_error *err);
@@ -245,8 +250,8 @@ typedef struct lull_generate_options {
     void *user;
 } lull_generate_options;
 
-LULL_API lull_generate_options
-lull_generate_options_default(void); /* greedy, until the model ends */
+/* Greedy, until the model ends. */
+LULL_API lull_generate_options lull_generate_options_default(void);
 
 typedef struct lull_generate_result {
     lull_finish finish;
@@ -256,9 +261,9 @@ typedef struct lull_generate_result {
 
 /* Go on from the session's last token (its logits are computed again when the last call left none).
  * Each generated token is appended to the session; the last one too, evaluated or not, so that a
- * later eval continues after it. result may be NULL. LULL_EINVAL when the session is empty or a
- * sampling value is out of range (named); otherwise the failures of lull_session_eval. Cancelling
- * is a finish, not a failure. */
+ * later eval continues after it. result may be NULL. Cancelling is a finish, not a failure.
+ *   LULL_EINVAL  the session is empty or a sampling value is out of range (named)
+ *   otherwise the failures of lull_session_eval */
 LULL_API LULL_NODISCARD lull_status lull_generate(lull_session *s,
                                                   const lull_generate_options *options,
                                                   lull_generate_result *result, lull_error *err);

@@ -179,6 +179,7 @@ lull_model_info lull_model_get_info(const lull_model *m)
     info.n_params = m->core->n_params;
     info.weight_bytes = info.decode_bytes = m->core->weight_bytes;
     info.kv_token_bytes = lull_kv_token_bytes(&m->core->kv);
+    info.work_bytes = lull_device_work_bytes(m->device) + m->core->program.memory_bytes;
     info.weights_are_mapped = m->core->is_mapped;
     return info;
 }

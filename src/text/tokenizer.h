@@ -28,9 +28,10 @@ LULL_NODISCARD lull_status lull_token_list_reserve(lull_token_list *l, size_t n,
 void lull_token_list_fini(lull_token_list *l);
 
 /* From the tokenizer.* metadata.
- *   LULL_ENOTFOUND / LULL_ECORRUPT  a key is missing, of the wrong type, or arrays differ in
- * length; an id is out of range LULL_EUNSUPPORTED               tokenizer.ggml.model or
- * tokenizer.ggml.pre that lull does not know (named) */
+ *   LULL_ENOTFOUND     a key is missing
+ *   LULL_ECORRUPT      a key has the wrong type, arrays differ in length, an id is out of range
+ *   LULL_EUNSUPPORTED  a tokenizer.ggml.model or .pre that lull does not know (named)
+ *   LULL_ENOMEM */
 LULL_NODISCARD lull_status lull_tokenizer_new(const lull_gguf *g, lull_tokenizer **out,
                                               lull_error *err);
 void lull_tokenizer_free(lull_tokenizer *t);

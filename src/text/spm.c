@@ -1,0 +1,124 @@
+#include "spm.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "buffer.h"
+#include "merge.h"
+
+static const char space[3] = "\xe2\x96\x81"; /* U+2581 stands for a space */
+
+static bool is_space_at(const uint8_t *s, size_t n, size_t i)
+{
+    return i + 3 <= n && memcmp(s + i, space, 3) == 0;
+}
+
+void lull_spm_init(lull_spm *s, const lull_vocab *v, int32_t unknown)
+{
+    *s = (lull_spm){.vocab = v, .unknown = unknown};
+    for (int i = 0; i < 256; i++) {
+        char name[8];
+        uint8_t byte = (uint8_t)i;
+        snprintf(name, sizeof name, "<0x%02X>", (unsigned)i);
+        s->byte_ids[i] = lull_vocab_find(v, name, 6);
+        if (s->byte_ids[i] < 0) s->byte_ids[i] = lull_vocab_find(v, &byte, 1);
+    }
+    for (int i = 0; i < v->n_tokens && !s->has_inner_space; i++) {
+        size_t n;
+        const uint8_t *t = lull_vocab_string(v, i, &n);
+        if (v->types[i] == LULL_TOKEN_CONTROL) continue;
+        for (size_t k = 1; k + 3 <= n; k++)
+            if (is_space_at(t, n, k) && !(k >= 3 && is_space_at(t, n, k - 3)))
+                s->has_inner_space = true;
+    }
+}
+
+typedef struct word {
+    const lull_spm *s;
+    const uint8_t *text;
+} word;
+
+static bool find_pair(const void *user, const lull_symbol *left, const lull_symbol *right,
+                      uint32_t *key, int32_t *id)
+{
+    const word *w = user;
+    const lull_vocab *v = w->s->vocab;
+    *id = lull_vocab_find(v, w->text + left->start, left->n_bytes + right->n_bytes);
+    if (*id < 0) return false;
+    /* Floats as integers that descend: the highest score comes first. */
+    float score = v->scores[*id] + 0.0f;
+    uint32_t bits;
+    memcpy(&bits, &score, 4);
+    *key = bits >> 31 ? bits : ~(bits | 0x80000000);
+    return true;
+}
+
+/* Bytes of the character that starts with c, by its first byte alone. */
+static size_t char_bytes(uint8_t c)
+{
+    return c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+}
+
+static lull_status encode_word(const lull_spm *s, const uint8_t *text, size_t n, lull_merger *m,
+                               lull_token_list *out, lull_error *err)
+{
+    const lull_vocab *v = s->vocab;
+    lull_merger_reset(m);
+    for (size_t i = 0; i < n;) {
+        size_t k = char_bytes(text[i]) < n - i ? char_bytes(text[i]) : n - i;
+        lull_merger_push(m, (uint32_t)i, (uint32_t)k, lull_vocab_find(v, text + i, k));
+        i += k;
+    }
+    word w = {s, text};
+    if (!lull_merger_run(m, find_pair, &w))
+        return lull_fail(err, LULL_ENOMEM, "out of memory for %zu bytes of text", n);
+    lull_status st = lull_token_list_reserve(out, n, err);
+    if (st != LULL_OK) return st;
+    for (int32_t i = 0; i >= 0; i = m->symbols[i].next) {
+        const lull_symbol *symbol = &m->symbols[i];
+        if (symbol->id >= 0) {
+            out->ids[out->n++] = symbol->id;
+            continue;
+        }
+        for (uint32_t k = 0; k < symbol->n_bytes; k++) {
+            int32_t id = s->byte_ids[text[symbol->start + k]];
+            if (id < 0) id = s->unknown;
+            if (id >= 0) out->ids[out->n++] = id;
+        }
+    }
+    return LULL_OK;
+}
+
+lull_status lull_spm_encode(const lull_spm *s, const char *text, size_t n_bytes, bool with_prefix,
+                            lull_token_list *out, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    lull_buffer b = {0};
+    lull_merger m = {0};
+    size_t n_before = out->n;
+    if (with_prefix) lull_buffer_append(&b, space, 3);
+    for (size_t i = 0, end; i < n_bytes; i = end) {
+        const char *at = memchr(text + i, ' ', n_bytes - i);
+        end = at ? (size_t)(at - text) : n_bytes;
+        lull_buffer_append(&b, text + i, end - i);
+        for (; end < n_bytes && text[end] == ' '; end++) lull_buffer_append(&b, space, 3);
+    }
+    if (b.is_failed || b.n_bytes > INT32_MAX) {
+        st = lull_fail(err, LULL_ENOMEM, "out of memory for %zu bytes of text", n_bytes);
+        goto done;
+    }
+    /* Words are merged on their own where no token could join them: the same, with short heaps. */
+    const uint8_t *bytes = (const uint8_t *)b.data;
+    for (size_t from = 0, to; from < b.n_bytes; from = to) {
+        to = s->has_inner_space ? b.n_bytes : from + 1;
+        while (to < b.n_bytes && !(is_space_at(bytes, b.n_bytes, to) &&
+                                   !(to >= 3 && is_space_at(bytes, b.n_bytes, to - 3))))
+            to++;
+        LULL_TRY(encode_word(s, bytes + from, to - from, &m, out, err));
+    }
+done:
+    if (st != LULL_OK) out->n = n_before;
+    lull_merger_fini(&m);
+    lull_buffer_fini(&b);
+    return st;
+}

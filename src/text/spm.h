@@ -1,0 +1,22 @@
+/* Tokenizers of the kind `llama` (SentencePiece): characters are merged by the score of what they
+ * become; what is no token falls back to bytes. */
+#ifndef LULL_TEXT_SPM_H
+#define LULL_TEXT_SPM_H
+
+#include "tokenizer.h"
+#include "vocab.h"
+
+typedef struct lull_spm {
+    const lull_vocab *vocab; /* kept */
+    int32_t byte_ids[256];   /* -1: none */
+    int32_t unknown;         /* -1: none */
+    bool has_inner_space;    /* a token goes across the beginning of a word */
+} lull_spm;
+
+void lull_spm_init(lull_spm *s, const lull_vocab *v, int32_t unknown);
+
+/* Append the ids of plain text; with_prefix puts a space in front. LULL_ENOMEM. */
+LULL_NODISCARD lull_status lull_spm_encode(const lull_spm *s, const char *text, size_t n_bytes,
+                                           bool with_prefix, lull_token_list *out, lull_error *err);
+
+#endif

@@ -1,0 +1,378 @@
+#include "tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpe.h"
+#include "lull/lull.h"
+#include "special.h"
+#include "spm.h"
+
+struct lull_tokenizer {
+    lull_vocab vocab;
+    lull_special special;
+    lull_bpe *bpe; /* NULL: spm */
+    lull_spm spm;
+    uint8_t *texts;       /* owned: what each token stands for */
+    uint32_t *text_start; /* owned [n_tokens + 1] */
+    size_t max_text;
+    bool *is_eog; /* owned [n_tokens] */
+    int32_t bos, eos;
+    bool adds_bos, adds_prefix;
+};
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+lull_status lull_token_list_reserve(lull_token_list *l, size_t n, lull_error *err)
+{
+    if (l->cap - l->n >= n) return LULL_OK;
+    size_t cap = l->cap + l->cap / 2;
+    if (cap < l->n + n) cap = l->n + n;
+    if (cap < 64) cap = 64;
+    int32_t *ids = cap <= SIZE_MAX / sizeof *ids ? realloc(l->ids, cap * sizeof *ids) : NULL;
+    if (!ids) return lull_fail(err, LULL_ENOMEM, "out of memory for %zu tokens", cap);
+    l->ids = ids;
+    l->cap = cap;
+    return LULL_OK;
+}
+
+void lull_token_list_fini(lull_token_list *l)
+{
+    free(l->ids);
+    *l = (lull_token_list){0};
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+/* The token id under `key`, or `otherwise` when the file has no such key. */
+static lull_status read_id(const lull_gguf *g, const char *key, int n_tokens, int32_t otherwise,
+                           int32_t *id, lull_error *err)
+{
+    uint64_t v;
+    *id = otherwise < n_tokens ? otherwise : -1;
+    lull_status st = lull_gguf_get_u64(g, key, &v, err);
+    if (st == LULL_ENOTFOUND) return LULL_OK;
+    if (st != LULL_OK) return st;
+    if (v == UINT32_MAX) { /* written for "none" */
+        *id = -1;
+        return LULL_OK;
+    }
+    if (v >= (uint64_t)n_tokens)
+        return lull_fail(err, LULL_ECORRUPT, "%s: %s is %llu; ids go from 0 to %d",
+                         lull_gguf_path(g), key, (unsigned long long)v, n_tokens - 1);
+    *id = (int32_t)v;
+    return LULL_OK;
+}
+
+static lull_status read_bool(const lull_gguf *g, const char *key, bool otherwise, bool *value,
+                             lull_error *err)
+{
+    *value = otherwise;
+    lull_status st = lull_gguf_get_bool(g, key, value, err);
+    return st == LULL_ENOTFOUND ? LULL_OK : st;
+}
+
+/* Names that end a turn in the families that are about. Files often mark only one of them. */
+static const char *const end_names[] = {
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "</s>",
+    "<|eom_id|>",
+    "<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<eos>",
+    "<\xef\xbd\x9c"
+    "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+};
+
+static int32_t find_name(const lull_tokenizer *t, const char *name)
+{
+    return lull_vocab_find(&t->vocab, name, strlen(name));
+}
+
+static lull_status find_ends(lull_tokenizer *t, const lull_gguf *g, lull_error *err)
+{
+    static const char *const keys[] = {"tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    t->is_eog = calloc((size_t)t->vocab.n_tokens, sizeof *t->is_eog);
+    if (!t->is_eog) return lull_fail(err, LULL_ENOMEM, "out of memory for the tokenizer");
+    for (size_t i = 0; i < sizeof end_names / sizeof *end_names; i++) {
+        int32_t id = find_name(t, end_names[i]);
+        if (id < 0) continue;
+        t->is_eog[id] = true;
+        t->vocab.types[id] = LULL_TOKEN_CONTROL; /* some files say otherwise */
+    }
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        int32_t id;
+        lull_status st = read_id(g, keys[i], t->vocab.n_tokens, -1, &id, err);
+        if (st != LULL_OK) return st;
+        if (id >= 0) t->is_eog[id] = true;
+    }
+    if (t->eos >= 0) t->is_eog[t->eos] = true;
+    /* GPT-OSS ends a channel with <|end|>, and a turn with the two others. */
+    int32_t end = find_name(t, "<|end|>");
+    if (end >= 0 && find_name(t, "<|return|>") >= 0 && find_name(t, "<|call|>") >= 0) {
+        t->is_eog[end] = false;
+        t->vocab.types[end] = LULL_TOKEN_USER_DEFINED;
+    }
+    return LULL_OK;
+}
+
+static int hex_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* What token i stands for in running text, to out: at most as many bytes as its string. */
+static size_t text_of(const lull_tokenizer *t, int32_t i, uint8_t *out)
+{
+    size_t n, n_out = 0;
+    const uint8_t *s = lull_vocab_string(&t->vocab, i, &n);
+    lull_token_type type = t->vocab.types[i];
+    bool is_as_is =
+        type == LULL_TOKEN_CONTROL || type == LULL_TOKEN_UNKNOWN || type == LULL_TOKEN_USER_DEFINED;
+    if (type == LULL_TOKEN_BYTE && n == 6 && hex_digit(s[3]) >= 0 && hex_digit(s[4]) >= 0) {
+        out[0] = (uint8_t)(16 * hex_digit(s[3]) + hex_digit(s[4]));
+        return 1;
+    }
+    if (t->bpe && !is_as_is) return lull_bpe_decode(t->bpe, s, n, out);
+    if (t->bpe || is_as_is) {
+        memcpy(out, s, n);
+        return n;
+    }
+    for (size_t k = 0; k < n;) { /* U+2581 stands for a space */
+        if (s[k] == 0xe2 && k + 3 <= n && s[k + 1] == 0x96 && s[k + 2] == 0x81) {
+            out[n_out++] = ' ';
+            k += 3;
+        } else {
+            out[n_out++] = s[k++];
+        }
+    }
+    return n_out;
+}
+
+static lull_status write_texts(lull_tokenizer *t, lull_error *err)
+{
+    int n = t->vocab.n_tokens;
+    t->texts = malloc((size_t)t->vocab.start[n] + 1);
+    t->text_start = malloc(((size_t)n + 1) * sizeof *t->text_start);
+    if (!t->texts || !t->text_start)
+        return lull_fail(err, LULL_ENOMEM, "out of memory for the tokenizer");
+    uint32_t at = 0;
+    for (int i = 0; i < n; i++) {
+        t->text_start[i] = at;
+        size_t n_bytes = text_of(t, i, t->texts + at);
+        at += (uint32_t)n_bytes;
+        if (n_bytes > t->max_text) t->max_text = n_bytes;
+    }
+    t->text_start[n] = at;
+    return LULL_OK;
+}
+
+static bool is_name(lull_gguf_str s, const char *name)
+{
+    return s.n_bytes == strlen(name) && memcmp(s.data, name, s.n_bytes) == 0;
+}
+
+lull_status lull_tokenizer_new(const lull_gguf *g, lull_tokenizer **out, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    lull_gguf_str model;
+    size_t n_extra = 0;
+    int32_t unknown;
+    lull_tokenizer *t = *out = calloc(1, sizeof *t);
+    if (!t) return lull_fail(err, LULL_ENOMEM, "out of memory for the tokenizer");
+    LULL_TRY(lull_gguf_get_str(g, "tokenizer.ggml.model", &model, err));
+    bool is_bpe = is_name(model, "gpt2");
+    if (!is_bpe && !is_name(model, "llama")) {
+        st = lull_fail(
+            err, LULL_EUNSUPPORTED, "%s: tokenizer.ggml.model is '%.*s'; lull knows llama and gpt2",
+            lull_gguf_path(g), (int)(model.n_bytes < 64 ? model.n_bytes : 64), model.data);
+        goto done;
+    }
+    if (is_bpe) LULL_TRY(lull_bpe_count_symbols(g, &n_extra, err));
+    LULL_TRY(lull_vocab_init(&t->vocab, g, n_extra, err));
+    int n = t->vocab.n_tokens;
+    if (is_bpe) LULL_TRY(lull_bpe_new(g, &t->vocab, &t->bpe, err));
+    LULL_TRY(read_id(g, "tokenizer.ggml.bos_token_id", n, is_bpe ? -1 : 1, &t->bos, err));
+    LULL_TRY(read_id(g, "tokenizer.ggml.eos_token_id", n, is_bpe ? -1 : 2, &t->eos, err));
+    LULL_TRY(read_id(g, "tokenizer.ggml.unknown_token_id", n, is_bpe ? -1 : 0, &unknown, err));
+    LULL_TRY(read_bool(g, "tokenizer.ggml.add_bos_token", is_bpe ? lull_bpe_adds_bos(t->bpe) : true,
+                       &t->adds_bos, err));
+    LULL_TRY(read_bool(g, "tokenizer.ggml.add_space_prefix", !is_bpe, &t->adds_prefix, err));
+    if (t->bos < 0) t->adds_bos = false;
+    if (is_bpe)
+        t->adds_prefix = false;
+    else
+        lull_spm_init(&t->spm, &t->vocab, unknown);
+    LULL_TRY(find_ends(t, g, err));
+    LULL_TRY(lull_special_init(&t->special, &t->vocab, err));
+    LULL_TRY(write_texts(t, err));
+done:
+    if (st != LULL_OK) {
+        lull_tokenizer_free(t);
+        *out = NULL;
+    }
+    return st;
+}
+
+void lull_tokenizer_free(lull_tokenizer *t)
+{
+    if (!t) return;
+    lull_bpe_free(t->bpe);
+    lull_special_fini(&t->special);
+    lull_vocab_fini(&t->vocab);
+    free(t->texts);
+    free(t->text_start);
+    free(t->is_eog);
+    free(t);
+}
+
+/* ---- encoding -------------------------------------------------------------------------------- */
+
+typedef struct encoding {
+    const lull_tokenizer *t;
+    lull_token_list *out;
+    bool is_after_special; /* a dummy prefix goes in front of what follows */
+} encoding;
+
+static lull_status encode_fragment(void *user, int32_t id, const char *text, size_t n_bytes,
+                                   lull_error *err)
+{
+    encoding *e = user;
+    const lull_tokenizer *t = e->t;
+    if (id < 0) {
+        bool with_prefix = t->adds_prefix && e->is_after_special;
+        e->is_after_special = false;
+        return t->bpe ? lull_bpe_encode(t->bpe, text, n_bytes, e->out, err)
+                      : lull_spm_encode(&t->spm, text, n_bytes, with_prefix, e->out, err);
+    }
+    e->is_after_special = true;
+    lull_status st = lull_token_list_reserve(e->out, 1, err);
+    if (st == LULL_OK) e->out->ids[e->out->n++] = id;
+    return st;
+}
+
+lull_status lull_tokenizer_encode(const lull_tokenizer *t, const char *text, size_t n_bytes,
+                                  int flags, lull_token_list *out, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    size_t n_before = out->n;
+    encoding e = {t, out, true};
+    if (flags & LULL_TOKENIZE_BOS) {
+        if (t->bos < 0)
+            return lull_fail(err, LULL_EINVAL, "the model has no beginning-of-sequence token");
+        LULL_TRY(encode_fragment(&e, t->bos, NULL, 0, err));
+    }
+    LULL_TRY(lull_special_split(&t->special, text, n_bytes, (flags & LULL_TOKENIZE_SPECIAL) != 0,
+                                encode_fragment, &e, err));
+done:
+    if (st != LULL_OK) out->n = n_before;
+    return st;
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+const char *lull_tokenizer_text(const lull_tokenizer *t, int32_t id, bool with_special,
+                                size_t *n_bytes)
+{
+    *n_bytes = 0;
+    if (id < 0 || id >= t->vocab.n_tokens) return "";
+    lull_token_type type = t->vocab.types[id];
+    if (!with_special && (type == LULL_TOKEN_CONTROL || type == LULL_TOKEN_UNKNOWN)) return "";
+    *n_bytes = t->text_start[id + 1] - t->text_start[id];
+    return (const char *)t->texts + t->text_start[id];
+}
+
+size_t lull_tokenizer_max_text(const lull_tokenizer *t)
+{
+    return t->max_text;
+}
+
+int32_t lull_tokenizer_n_vocab(const lull_tokenizer *t)
+{
+    return t->vocab.n_tokens;
+}
+
+int32_t lull_tokenizer_bos(const lull_tokenizer *t)
+{
+    return t->bos;
+}
+
+int32_t lull_tokenizer_eos(const lull_tokenizer *t)
+{
+    return t->eos;
+}
+
+bool lull_tokenizer_adds_bos(const lull_tokenizer *t)
+{
+    return t->adds_bos;
+}
+
+bool lull_tokenizer_is_eog(const lull_tokenizer *t, int32_t id)
+{
+    return id >= 0 && id < t->vocab.n_tokens && t->is_eog[id];
+}
+
+/* ---- streaming text -------------------------------------------------------------------------- */
+
+void lull_detok_init(lull_detok *d, const lull_tokenizer *t, bool with_special, bool is_start)
+{
+    *d = (lull_detok){.t = t, .with_special = with_special, .is_start = is_start && t->adds_prefix};
+}
+
+/* Bytes at the end of s that begin a character but do not finish it; 0 when there are none, or
+ * when they can never become one (Unicode 15, table 3-7). */
+static int unfinished_bytes(const uint8_t *s, size_t n)
+{
+    for (int back = 1; back <= 3 && (size_t)back <= n; back++) {
+        uint8_t c = s[n - (size_t)back];
+        if (c < 0x80) return 0;
+        if (c < 0xc0) continue;
+        int length = c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+        if (back >= length) return 0;
+        if (back > 1) {
+            uint8_t second = s[n - (size_t)back + 1];
+            uint8_t lowest = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+            uint8_t highest = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+            if (second < lowest || second > highest) return 0;
+        }
+        return back;
+    }
+    return 0;
+}
+
+size_t lull_detok_push(lull_detok *d, int32_t id, char *out, size_t cap)
+{
+    size_t n, n_out = (size_t)d->n_held;
+    const char *text = lull_tokenizer_text(d->t, id, d->with_special, &n);
+    if (n == 0 || cap < n_out + n) return 0;
+    if (d->is_start && text[0] == ' ') {
+        text++;
+        n--;
+    }
+    d->is_start = false;
+    memcpy(out, d->held, n_out);
+    memcpy(out + n_out, text, n);
+    n_out += n;
+    d->n_held = unfinished_bytes((const uint8_t *)out, n_out);
+    n_out -= (size_t)d->n_held;
+    memcpy(d->held, out + n_out, (size_t)d->n_held);
+    return n_out;
+}
+
+size_t lull_detok_finish(lull_detok *d, char out[4])
+{
+    size_t n = (size_t)d->n_held;
+    memcpy(out, d->held, n);
+    d->n_held = 0;
+    return n;
+}
