@@ -126,9 +126,28 @@ static bool is_before(const lull_candidate *a, const lull_candidate *b)
     return a->logit > b->logit || (a->logit == b->logit && a->id < b->id);
 }
 
-static int compare_candidates(const void *a, const void *b)
+/* Let c[i] sink to where the heap of n, the hindmost candidate on top, has its place. */
+static void sink(lull_candidate *c, size_t n, size_t i)
 {
-    return is_before(a, b) ? -1 : 1;
+    lull_candidate x = c[i];
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && is_before(&c[child], &c[child + 1])) child++;
+        if (!is_before(&x, &c[child])) break;
+        c[i] = c[child];
+    }
+    c[i] = x;
+}
+
+/* Heapsort: qsort of the C library may ask for memory. */
+static void sort_candidates(lull_candidate *c, size_t n)
+{
+    for (size_t i = n / 2; i-- > 0;) sink(c, n, i);
+    for (size_t end = n; end-- > 1;) {
+        lull_candidate last = c[end];
+        c[end] = c[0];
+        c[0] = last;
+        sink(c, end, 0);
+    }
 }
 
 /* Rearrange so that the first k of n are the foremost k (quickselect, middle element as pivot),
@@ -156,7 +175,7 @@ static void bring_forward(lull_candidate *c, size_t n, size_t k)
             lo = i == lo ? lo + 1 : i;
         if (k == lo || k == hi) break;
     }
-    qsort(c, k < n ? k : n, sizeof *c, compare_candidates);
+    sort_candidates(c, k < n ? k : n);
 }
 
 /* The shortest sorted front of c [n] whose p add up to `mass`; at least 1. */
