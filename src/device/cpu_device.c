@@ -586,14 +586,16 @@ static void lay_out(lull_device *d, cutter *c)
 
 lull_status lull_device_plan_memory(lull_device *d, const lull_device_plan *plan, lull_error *err)
 {
-    lull_memory_release(d->memory, d->memory_bytes);
-    d->memory = NULL;
+    lull_device before = *d;
     d->plan = *plan;
     cutter c = {0};
     lay_out(d, &c);
     uint8_t *memory = lull_memory_reserve(c.used);
-    if (!memory)
+    if (!memory) {
+        *d = before;
         return lull_fail(err, LULL_ENOMEM, "out of memory: %zu bytes of work memory", c.used);
+    }
+    lull_memory_release(before.memory, before.memory_bytes);
     d->memory = memory;
     d->memory_bytes = c.used;
     c = (cutter){.base = memory};

@@ -99,6 +99,7 @@ typedef struct lull_device_plan {
 LULL_NODISCARD lull_status lull_device_new_cpu(lull_cpu_level level, int n_threads,
                                                lull_device **out, lull_error *err);
 void lull_device_free(lull_device *d);
+/* May be called again for larger sizes. LULL_ENOMEM: the former plan stays in force. */
 LULL_NODISCARD lull_status lull_device_plan_memory(lull_device *d, const lull_device_plan *plan,
                                                    lull_error *err);
 
