@@ -86,16 +86,12 @@ static bool outlet_push(outlet *t, int32_t token, lull_finish *finish)
     t->n_held += lull_detok_push(&t->detok, token, t->held + t->n_held, t->cap - t->n_held);
     size_t stop = find_stop(t);
     bool is_stopped = stop < t->n_held;
-    if (!hand_out(t, is_stopped ? stop : count_free(t), token)) {
-        *finish = LULL_FINISH_CANCELLED;
-        return false;
-    }
-    if (is_stopped) {
-        t->n_held = 0;
-        t->detok.n_held = 0;
-        *finish = LULL_FINISH_STOP;
-    }
-    return !is_stopped;
+    bool goes_on = hand_out(t, is_stopped ? stop : count_free(t), token);
+    if (goes_on && !is_stopped) return true;
+    t->n_held = 0; /* nothing is left to flush */
+    t->detok.n_held = 0;
+    *finish = goes_on ? LULL_FINISH_STOP : LULL_FINISH_CANCELLED;
+    return false;
 }
 
 /* Generation ended otherwise: what was held back is text after all. */
