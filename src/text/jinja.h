@@ -5,8 +5,7 @@
  *
  *     lull_jinja *t;
  *     LULL_TRY(lull_jinja_parse(src, n, &t, err));
- *     LULL_TRY(lull_jinja_render(t, vars, &text, &n_bytes, err));    // vars: a JSON object,
- * borrowed
+ *     LULL_TRY(lull_jinja_render(t, vars, &text, &n_bytes, err));  // vars: a JSON object
  */
 #ifndef LULL_TEXT_JINJA_H
 #define LULL_TEXT_JINJA_H
@@ -25,10 +24,11 @@ LULL_NODISCARD lull_status lull_jinja_parse(const char *src, size_t n_bytes, lul
 void lull_jinja_free(lull_jinja *t);
 
 /* vars: a JSON object (messages, tools, add_generation_prompt, bos_token, eos_token, …), borrowed;
- * its key order is kept. *text is owned (free()), NUL-terminated. LULL_EINVAL raise_exception() was
- * called; msg is its text LULL_EUNSUPPORTED  an operation on the wrong type, undefined attribute
- * access and the like; msg gives line and column LULL_EFULL         a bound was reached: depth,
- * steps, output or memory LULL_ENOMEM */
+ * its key order is kept. *text is owned (free()), NUL-terminated. Failures, with line and column:
+ *   LULL_EINVAL        raise_exception() was called; msg ends with its text
+ *   LULL_EUNSUPPORTED  an operation on the wrong type, an attribute of what is undefined
+ *   LULL_EFULL         a bound was reached: depth, steps, output or memory
+ *   LULL_ENOMEM */
 LULL_NODISCARD lull_status lull_jinja_render(const lull_jinja *t, const json_t *vars, char **text,
                                              size_t *n_bytes, lull_error *err);
 

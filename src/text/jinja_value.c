@@ -1,0 +1,673 @@
+#include "jinja_value.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+bool jinja_fail(jinja_run *r, lull_status code, const char *fmt, ...)
+{
+    if (r->status != LULL_OK) return false;
+    char what[180];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(what, sizeof what, fmt, args);
+    va_end(args);
+    r->status =
+        lull_fail(r->err, code, "chat template, line %d, column %d: %s", r->line, r->column, what);
+    return false;
+}
+
+bool jinja_step(jinja_run *r, size_t n)
+{
+    r->n_steps += n;
+    if (r->status != LULL_OK) return false;
+    return r->n_steps <= JINJA_MAX_STEPS || jinja_fail(r, LULL_EFULL, "it takes too many steps");
+}
+
+void *jinja_alloc(jinja_run *r, size_t n_bytes)
+{
+    if (n_bytes > JINJA_MAX_BYTES || r->arena.n_bytes + n_bytes > JINJA_MAX_BYTES) {
+        jinja_fail(r, LULL_EFULL, "it uses too much memory");
+        return NULL;
+    }
+    if (!jinja_step(r, 1 + n_bytes / 256)) return NULL;
+    void *p = lull_arena_alloc(&r->arena, n_bytes);
+    if (!p) jinja_fail(r, LULL_ENOMEM, "out of memory");
+    return p;
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+jinja_value jinja_undefined(jinja_text what)
+{
+    return (jinja_value){JINJA_UNDEFINED, {.text = what}};
+}
+
+jinja_value jinja_none(void)
+{
+    return (jinja_value){JINJA_NONE, {0}};
+}
+
+jinja_value jinja_bool(bool b)
+{
+    return (jinja_value){JINJA_BOOL, {.truth = b}};
+}
+
+jinja_value jinja_int(int64_t i)
+{
+    return (jinja_value){JINJA_INT, {.integer = i}};
+}
+
+jinja_value jinja_float(double d)
+{
+    return (jinja_value){JINJA_FLOAT, {.number = d}};
+}
+
+jinja_value jinja_string(const char *s, size_t n)
+{
+    return (jinja_value){JINJA_STRING, {.text = {s, n}}};
+}
+
+jinja_value jinja_literal(const char *s)
+{
+    return jinja_string(s, strlen(s));
+}
+
+bool jinja_copy_string(jinja_run *r, const char *s, size_t n, jinja_value *out)
+{
+    char *p = jinja_alloc(r, n + 1);
+    if (!p) return false;
+    memcpy(p, s, n);
+    *out = jinja_string(p, n);
+    return true;
+}
+
+bool jinja_take_buffer(jinja_run *r, lull_buffer *b, jinja_value *out)
+{
+    bool is_ok = !b->is_failed || jinja_fail(r, LULL_ENOMEM, "out of memory");
+    is_ok = is_ok && jinja_copy_string(r, b->data ? b->data : "", b->n_bytes, out);
+    lull_buffer_fini(b);
+    return is_ok;
+}
+
+bool jinja_new_list(jinja_run *r, jinja_type type, size_t cap, jinja_value *out)
+{
+    jinja_list *l = jinja_alloc(r, sizeof *l);
+    if (!l) return false;
+    if (cap > 0) {
+        if (cap > JINJA_MAX_BYTES / sizeof *l->items)
+            return jinja_fail(r, LULL_EFULL, "a list of %zu items is too long", cap);
+        l->items = jinja_alloc(r, cap * sizeof *l->items);
+        if (!l->items) return false;
+    }
+    l->cap = cap;
+    *out = (jinja_value){type, {.list = l}};
+    return true;
+}
+
+bool jinja_push(jinja_run *r, jinja_list *l, jinja_value v)
+{
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? 2 * l->cap : 8;
+        jinja_value *items = jinja_alloc(r, cap * sizeof *items);
+        if (!items) return false;
+        if (l->n > 0) memcpy(items, l->items, l->n * sizeof *items);
+        l->items = items;
+        l->cap = cap;
+    }
+    l->items[l->n++] = v;
+    return jinja_step(r, 1);
+}
+
+bool jinja_new_dict(jinja_run *r, jinja_value *out)
+{
+    jinja_dict *d = jinja_alloc(r, sizeof *d);
+    *out = (jinja_value){JINJA_DICT, {.dict = d}};
+    return d != NULL;
+}
+
+bool jinja_set(jinja_run *r, jinja_dict *d, jinja_value key, jinja_value v)
+{
+    if (jinja_is_list(&key) || jinja_is_dict(&key)) {
+        if (key.type != JINJA_TUPLE)
+            return jinja_fail(r, LULL_EUNSUPPORTED, "unhashable type: '%s'", jinja_type_name(&key));
+    }
+    jinja_value *old = jinja_get(r, d, key);
+    if (r->status != LULL_OK) return false;
+    if (old) {
+        *old = v;
+        return true;
+    }
+    if (d->n == d->cap) {
+        size_t cap = d->cap ? 2 * d->cap : 8;
+        jinja_pair *pairs = jinja_alloc(r, cap * sizeof *pairs);
+        if (!pairs) return false;
+        if (d->n > 0) memcpy(pairs, d->pairs, d->n * sizeof *pairs);
+        d->pairs = pairs;
+        d->cap = cap;
+    }
+    d->pairs[d->n++] = (jinja_pair){key, v};
+    return true;
+}
+
+jinja_value *jinja_get(jinja_run *r, const jinja_dict *d, jinja_value key)
+{
+    if (!jinja_step(r, 1 + d->n / 16)) return NULL;
+    for (size_t i = 0; i < d->n; i++) {
+        const jinja_value *k = &d->pairs[i].key;
+        bool is_equal = false;
+        if (k->type == JINJA_STRING && key.type == JINJA_STRING)
+            is_equal = k->as.text.n == key.as.text.n &&
+                       memcmp(k->as.text.s, key.as.text.s, key.as.text.n) == 0;
+        else if (k->type != JINJA_STRING && key.type != JINJA_STRING &&
+                 !jinja_equal(r, k, &key, &is_equal))
+            return NULL;
+        if (is_equal) return &d->pairs[i].value;
+    }
+    return NULL;
+}
+
+jinja_value *jinja_get_name(jinja_run *r, const jinja_dict *d, jinja_text name)
+{
+    return jinja_get(r, d, jinja_string(name.s, name.n));
+}
+
+bool jinja_from_json(jinja_run *r, const json_t *j, jinja_value *out)
+{
+    if (!jinja_step(r, 1)) return false;
+    switch (json_typeof(j)) {
+    case JSON_OBJECT: {
+        if (++r->depth > JINJA_MAX_DEPTH)
+            return jinja_fail(r, LULL_EFULL, "its variables are nested too deeply");
+        void *it = json_object_iter((json_t *)j);
+        if (!jinja_new_dict(r, out)) return false;
+        for (; it; it = json_object_iter_next((json_t *)j, it)) {
+            jinja_value v;
+            jinja_dict *d = out->as.dict;
+            if (!jinja_from_json(r, json_object_iter_value(it), &v)) return false;
+            /* Keys of a JSON object are unique already. */
+            if (d->n == d->cap) {
+                if (!jinja_set(r, d, jinja_literal(json_object_iter_key(it)), v)) return false;
+            } else {
+                d->pairs[d->n++] = (jinja_pair){jinja_literal(json_object_iter_key(it)), v};
+            }
+        }
+        r->depth--;
+        return true;
+    }
+    case JSON_ARRAY:
+        if (++r->depth > JINJA_MAX_DEPTH)
+            return jinja_fail(r, LULL_EFULL, "its variables are nested too deeply");
+        if (!jinja_new_list(r, JINJA_LIST, json_array_size(j), out)) return false;
+        for (size_t i = 0; i < json_array_size(j); i++) {
+            jinja_value v;
+            if (!jinja_from_json(r, json_array_get(j, i), &v) || !jinja_push(r, out->as.list, v))
+                return false;
+        }
+        r->depth--;
+        return true;
+    case JSON_STRING: *out = jinja_string(json_string_value(j), json_string_length(j)); break;
+    case JSON_INTEGER: *out = jinja_int(json_integer_value(j)); break;
+    case JSON_REAL: *out = jinja_float(json_real_value(j)); break;
+    case JSON_TRUE: *out = jinja_bool(true); break;
+    case JSON_FALSE: *out = jinja_bool(false); break;
+    case JSON_NULL: *out = jinja_none(); break;
+    }
+    return true;
+}
+
+/* ---- characters ------------------------------------------------------------------------------ */
+
+uint32_t jinja_char_at(const char *s, size_t n, size_t *n_bytes)
+{
+    const uint8_t *u = (const uint8_t *)s;
+    size_t length = u[0] < 0x80 ? 1 : u[0] < 0xc2 ? 0 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : 4;
+    uint32_t c = length == 1 ? u[0] : u[0] & (0xffu >> (length + 1));
+    *n_bytes = 1;
+    if (length < 2 || length > n) return u[0];
+    for (size_t i = 1; i < length; i++) {
+        if ((u[i] & 0xc0) != 0x80) return u[0];
+        c = c << 6 | (u[i] & 0x3f);
+    }
+    *n_bytes = length;
+    return c;
+}
+
+size_t jinja_char_bytes(const char *s, size_t n)
+{
+    size_t k;
+    jinja_char_at(s, n, &k);
+    return k;
+}
+
+size_t jinja_put_char(uint32_t c, char out[4])
+{
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        out[0] = (char)(0xc0 | c >> 6);
+        out[1] = (char)(0x80 | (c & 63));
+        return 2;
+    }
+    if (c < 0x10000) {
+        out[0] = (char)(0xe0 | c >> 12);
+        out[1] = (char)(0x80 | (c >> 6 & 63));
+        out[2] = (char)(0x80 | (c & 63));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | c >> 18);
+    out[1] = (char)(0x80 | (c >> 12 & 63));
+    out[2] = (char)(0x80 | (c >> 6 & 63));
+    out[3] = (char)(0x80 | (c & 63));
+    return 4;
+}
+
+size_t jinja_n_chars(jinja_text t)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t.n; i += jinja_char_bytes(t.s + i, t.n - i)) n++;
+    return n;
+}
+
+size_t jinja_char_offset(jinja_text t, size_t i)
+{
+    size_t at = 0;
+    for (; i > 0 && at < t.n; i--) at += jinja_char_bytes(t.s + at, t.n - at);
+    return at;
+}
+
+bool jinja_is_space(uint32_t c)
+{
+    return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+           c == 0x205f || c == 0x3000;
+}
+
+/* ---- truth, equality, order ------------------------------------------------------------------ */
+
+bool jinja_truth(const jinja_value *v)
+{
+    switch (v->type) {
+    case JINJA_UNDEFINED:
+    case JINJA_NONE: return false;
+    case JINJA_BOOL: return v->as.truth;
+    case JINJA_INT: return v->as.integer != 0;
+    case JINJA_FLOAT: return v->as.number != 0;
+    case JINJA_STRING: return v->as.text.n > 0;
+    case JINJA_LIST:
+    case JINJA_TUPLE: return v->as.list->n > 0;
+    case JINJA_DICT: return v->as.dict->n > 0;
+    default: return true;
+    }
+}
+
+const char *jinja_type_name(const jinja_value *v)
+{
+    switch (v->type) {
+    case JINJA_UNDEFINED: return "Undefined";
+    case JINJA_NONE: return "NoneType";
+    case JINJA_BOOL: return "bool";
+    case JINJA_INT: return "int";
+    case JINJA_FLOAT: return "float";
+    case JINJA_STRING: return "str";
+    case JINJA_LIST: return "list";
+    case JINJA_TUPLE: return "tuple";
+    case JINJA_DICT: return "dict";
+    case JINJA_NAMESPACE: return "Namespace";
+    case JINJA_LOOP: return "LoopContext";
+    case JINJA_MACRO: return "Macro";
+    default: return "function";
+    }
+}
+
+static int compare_texts(jinja_text a, jinja_text b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int c = n ? memcmp(a.s, b.s, n) : 0; /* UTF-8 orders as its characters do */
+    if (c == 0) c = a.n < b.n ? -1 : a.n > b.n;
+    return c < 0 ? -1 : c > 0;
+}
+
+bool jinja_equal(jinja_run *r, const jinja_value *a, const jinja_value *b, bool *out)
+{
+    *out = false;
+    if (!jinja_step(r, 1)) return false;
+    if (jinja_is_number(a) && jinja_is_number(b)) {
+        *out = a->type == JINJA_FLOAT || b->type == JINJA_FLOAT
+                   ? jinja_as_float(a) == jinja_as_float(b)
+                   : jinja_as_int(a) == jinja_as_int(b);
+        return true;
+    }
+    if (a->type != b->type) return true;
+    if (r->depth > JINJA_MAX_DEPTH)
+        return jinja_fail(r, LULL_EFULL, "values are nested too deeply");
+    switch (a->type) {
+    case JINJA_UNDEFINED:
+    case JINJA_NONE: *out = true; return true;
+    case JINJA_STRING: *out = compare_texts(a->as.text, b->as.text) == 0; return true;
+    case JINJA_LIST:
+    case JINJA_TUPLE:
+        if (a->as.list->n != b->as.list->n) return true;
+        r->depth++;
+        for (size_t i = 0; i < a->as.list->n; i++)
+            if (!jinja_equal(r, &a->as.list->items[i], &b->as.list->items[i], out) || !*out) {
+                r->depth--;
+                return r->status == LULL_OK;
+            }
+        r->depth--;
+        *out = true;
+        return true;
+    case JINJA_DICT:
+        if (a->as.dict->n != b->as.dict->n) return true;
+        r->depth++;
+        for (size_t i = 0; i < a->as.dict->n; i++) {
+            const jinja_pair *p = &a->as.dict->pairs[i];
+            const jinja_value *other = jinja_get(r, b->as.dict, p->key);
+            *out = false;
+            if (!other || !jinja_equal(r, &p->value, other, out) || !*out) {
+                r->depth--;
+                return r->status == LULL_OK;
+            }
+        }
+        r->depth--;
+        *out = true;
+        return true;
+    default: *out = a->as.object == b->as.object; return true;
+    }
+}
+
+bool jinja_compare(jinja_run *r, const jinja_value *a, const jinja_value *b, int *out)
+{
+    if (!jinja_step(r, 1)) return false;
+    if (jinja_is_number(a) && jinja_is_number(b)) {
+        if (a->type == JINJA_FLOAT || b->type == JINJA_FLOAT) {
+            double x = jinja_as_float(a), y = jinja_as_float(b);
+            *out = x < y ? -1 : x > y;
+        } else {
+            int64_t x = jinja_as_int(a), y = jinja_as_int(b);
+            *out = x < y ? -1 : x > y;
+        }
+        return true;
+    }
+    if (a->type == JINJA_STRING && b->type == JINJA_STRING) {
+        *out = compare_texts(a->as.text, b->as.text);
+        return true;
+    }
+    if (jinja_is_list(a) && a->type == b->type) {
+        const jinja_list *x = a->as.list, *y = b->as.list;
+        if (r->depth > JINJA_MAX_DEPTH)
+            return jinja_fail(r, LULL_EFULL, "values are nested too deeply");
+        for (size_t i = 0; i < x->n && i < y->n; i++) {
+            bool is_equal;
+            r->depth++;
+            bool is_ok = jinja_equal(r, &x->items[i], &y->items[i], &is_equal) &&
+                         (is_equal || jinja_compare(r, &x->items[i], &y->items[i], out));
+            r->depth--;
+            if (!is_ok || !is_equal) return is_ok;
+        }
+        *out = x->n < y->n ? -1 : x->n > y->n;
+        return true;
+    }
+    return jinja_fail(r, LULL_EUNSUPPORTED, "'%s' and '%s' have no order", jinja_type_name(a),
+                      jinja_type_name(b));
+}
+
+/* ---- text ------------------------------------------------------------------------------------ */
+
+/* Python's repr of a float: the shortest digits that read back as the same number. */
+static void print_float(double d, lull_buffer *b)
+{
+    char digits[40];
+    if (isnan(d)) {
+        lull_buffer_append_str(b, "nan");
+        return;
+    }
+    if (isinf(d)) {
+        lull_buffer_append_str(b, d < 0 ? "-inf" : "inf");
+        return;
+    }
+    int precision = 0;
+    for (; precision < 17; precision++) {
+        snprintf(digits, sizeof digits, "%.*e", precision, d);
+        if (strtod(digits, NULL) == d) break;
+    }
+    int exponent = atoi(strchr(digits, 'e') + 1);
+    if (exponent < -4 || exponent >= 16) {
+        *strchr(digits, 'e') = '\0';
+        lull_buffer_printf(b, "%se%c%02d", digits, exponent < 0 ? '-' : '+', abs(exponent));
+        return;
+    }
+    int decimals = precision - exponent;
+    lull_buffer_printf(b, "%.*f", decimals < 1 ? 1 : decimals, d);
+}
+
+/* Python's repr of a string: single quotes unless there are some and no double ones. */
+static void print_repr(jinja_text t, lull_buffer *b)
+{
+    bool has_single = t.n && memchr(t.s, '\'', t.n), has_double = t.n && memchr(t.s, '"', t.n);
+    char quote = has_single && !has_double ? '"' : '\'';
+    lull_buffer_append(b, &quote, 1);
+    for (size_t i = 0, k; i < t.n; i += k) {
+        uint32_t c = jinja_char_at(t.s + i, t.n - i, &k);
+        bool is_hidden = c < 32 || (c >= 0x7f && c <= 0xa0) || c == 0xad ||
+                         (jinja_is_space(c) && c != ' ') || (c >= 0x200b && c <= 0x200f) ||
+                         (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) ||
+                         c == 0xfeff || (c >= 0xe000 && c <= 0xf8ff) ||
+                         (c >= 0xfff0 && c <= 0xfffb);
+        if (c == '\\' || c == (uint32_t)quote)
+            lull_buffer_printf(b, "\\%c", (int)c);
+        else if (c == '\n' || c == '\r' || c == '\t')
+            lull_buffer_append_str(b, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
+        else if (is_hidden)
+            lull_buffer_printf(b, c < 0x100 ? "\\x%02x" : "\\u%04x", (unsigned)c);
+        else
+            lull_buffer_append(b, t.s + i, k);
+    }
+    lull_buffer_append(b, &quote, 1);
+}
+
+bool jinja_print(jinja_run *r, const jinja_value *v, bool as_repr, lull_buffer *b)
+{
+    if (b->n_bytes > JINJA_MAX_OUTPUT) return jinja_fail(r, LULL_EFULL, "its text is too long");
+    if (!jinja_step(r, 1)) return false;
+    if (r->depth > JINJA_MAX_DEPTH)
+        return jinja_fail(r, LULL_EFULL, "values are nested too deeply");
+    switch (v->type) {
+    case JINJA_UNDEFINED:
+        if (as_repr) lull_buffer_append_str(b, "Undefined");
+        break;
+    case JINJA_NONE: lull_buffer_append_str(b, "None"); break;
+    case JINJA_BOOL: lull_buffer_append_str(b, v->as.truth ? "True" : "False"); break;
+    case JINJA_INT: lull_buffer_printf(b, "%" PRId64, v->as.integer); break;
+    case JINJA_FLOAT: print_float(v->as.number, b); break;
+    case JINJA_STRING:
+        if (!jinja_step(r, v->as.text.n / 256)) return false;
+        if (as_repr)
+            print_repr(v->as.text, b);
+        else
+            lull_buffer_append(b, v->as.text.s, v->as.text.n);
+        break;
+    case JINJA_LIST:
+    case JINJA_TUPLE: {
+        const jinja_list *l = v->as.list;
+        lull_buffer_append_str(b, v->type == JINJA_LIST ? "[" : "(");
+        r->depth++;
+        for (size_t i = 0; i < l->n; i++) {
+            if (i > 0) lull_buffer_append_str(b, ", ");
+            if (!jinja_print(r, &l->items[i], true, b)) return false;
+        }
+        r->depth--;
+        lull_buffer_append_str(b, v->type == JINJA_LIST ? "]" : l->n == 1 ? ",)" : ")");
+        break;
+    }
+    case JINJA_DICT:
+    case JINJA_NAMESPACE: {
+        const jinja_dict *d = v->as.dict;
+        lull_buffer_append_str(b, v->type == JINJA_DICT ? "{" : "<Namespace {");
+        r->depth++;
+        for (size_t i = 0; i < d->n; i++) {
+            if (i > 0) lull_buffer_append_str(b, ", ");
+            if (!jinja_print(r, &d->pairs[i].key, true, b)) return false;
+            lull_buffer_append_str(b, ": ");
+            if (!jinja_print(r, &d->pairs[i].value, true, b)) return false;
+        }
+        r->depth--;
+        lull_buffer_append_str(b, v->type == JINJA_DICT ? "}" : "}>");
+        break;
+    }
+    default: lull_buffer_printf(b, "<%s>", jinja_type_name(v)); break;
+    }
+    return !b->is_failed || jinja_fail(r, LULL_ENOMEM, "out of memory");
+}
+
+bool jinja_to_string(jinja_run *r, const jinja_value *v, jinja_value *out)
+{
+    lull_buffer b = {0};
+    if (v->type == JINJA_STRING) {
+        *out = *v;
+        return true;
+    }
+    if (!jinja_print(r, v, false, &b)) {
+        lull_buffer_fini(&b);
+        return false;
+    }
+    return jinja_take_buffer(r, &b, out);
+}
+
+static void dump_json_string(jinja_text t, lull_buffer *b)
+{
+    lull_buffer_append_str(b, "\"");
+    for (size_t i = 0; i < t.n; i++) {
+        unsigned char c = (unsigned char)t.s[i];
+        const char *at = c ? strchr("\"\\\b\f\n\r\t", c) : NULL;
+        if (at)
+            lull_buffer_printf(b, "\\%c", "\"\\bfnrt"[at - "\"\\\b\f\n\r\t"]);
+        else if (c < 32)
+            lull_buffer_printf(b, "\\u%04x", c);
+        else
+            lull_buffer_append(b, t.s + i, 1);
+    }
+    lull_buffer_append_str(b, "\"");
+}
+
+static void break_line(const jinja_json_style *style, int depth, lull_buffer *b)
+{
+    if (style->indent < 0) return;
+    lull_buffer_append_str(b, "\n");
+    for (int i = 0; i < style->indent * depth; i++) lull_buffer_append_str(b, " ");
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const jinja_pair *const *x = a, *const *y = b;
+    return compare_texts((*x)->key.as.text, (*y)->key.as.text);
+}
+
+static bool dump_json_dict(jinja_run *r, const jinja_dict *d, const jinja_json_style *style,
+                           int depth, lull_buffer *b)
+{
+    const jinja_pair **pairs = jinja_alloc(r, (d->n + 1) * sizeof *pairs);
+    if (!pairs) return false;
+    bool are_strings = true;
+    for (size_t i = 0; i < d->n; i++) {
+        pairs[i] = &d->pairs[i];
+        are_strings = are_strings && d->pairs[i].key.type == JINJA_STRING;
+    }
+    if (style->sort_keys) {
+        if (!are_strings)
+            return jinja_fail(r, LULL_EUNSUPPORTED, "keys that are not strings are not sorted");
+        qsort(pairs, d->n, sizeof *pairs, by_key);
+    }
+    lull_buffer_append_str(b, "{");
+    for (size_t i = 0; i < d->n; i++) {
+        const jinja_value *key = &pairs[i]->key;
+        if (i > 0) lull_buffer_append(b, style->item_separator.s, style->item_separator.n);
+        break_line(style, depth + 1, b);
+        if (key->type == JINJA_STRING) {
+            dump_json_string(key->as.text, b);
+        } else {
+            if (!jinja_is_number(key) && key->type != JINJA_NONE)
+                return jinja_fail(r, LULL_EUNSUPPORTED, "a key of type %s cannot stand in JSON",
+                                  jinja_type_name(key));
+            lull_buffer_append_str(b, "\"");
+            if (!jinja_dump_json(r, key, style, depth + 1, b)) return false;
+            lull_buffer_append_str(b, "\"");
+        }
+        lull_buffer_append(b, style->key_separator.s, style->key_separator.n);
+        if (!jinja_dump_json(r, &pairs[i]->value, style, depth + 1, b)) return false;
+    }
+    if (d->n > 0) break_line(style, depth, b);
+    lull_buffer_append_str(b, "}");
+    return true;
+}
+
+bool jinja_dump_json(jinja_run *r, const jinja_value *v, const jinja_json_style *style, int depth,
+                     lull_buffer *b)
+{
+    if (depth > JINJA_MAX_DEPTH) return jinja_fail(r, LULL_EFULL, "values are nested too deeply");
+    if (b->n_bytes > JINJA_MAX_OUTPUT) return jinja_fail(r, LULL_EFULL, "its text is too long");
+    if (!jinja_step(r, 1)) return false;
+    switch (v->type) {
+    case JINJA_NONE: lull_buffer_append_str(b, "null"); return true;
+    case JINJA_BOOL: lull_buffer_append_str(b, v->as.truth ? "true" : "false"); return true;
+    case JINJA_FLOAT:
+        if (isnan(v->as.number))
+            lull_buffer_append_str(b, "NaN");
+        else if (isinf(v->as.number))
+            lull_buffer_append_str(b, v->as.number < 0 ? "-Infinity" : "Infinity");
+        else
+            print_float(v->as.number, b);
+        return true;
+    case JINJA_INT: return jinja_print(r, v, false, b);
+    case JINJA_STRING: dump_json_string(v->as.text, b); return jinja_step(r, v->as.text.n / 64);
+    case JINJA_LIST:
+    case JINJA_TUPLE:
+        lull_buffer_append_str(b, "[");
+        for (size_t i = 0; i < v->as.list->n; i++) {
+            if (i > 0) lull_buffer_append(b, style->item_separator.s, style->item_separator.n);
+            break_line(style, depth + 1, b);
+            if (!jinja_dump_json(r, &v->as.list->items[i], style, depth + 1, b)) return false;
+        }
+        if (v->as.list->n > 0) break_line(style, depth, b);
+        lull_buffer_append_str(b, "]");
+        return true;
+    case JINJA_DICT: return dump_json_dict(r, v->as.dict, style, depth, b);
+    default:
+        return jinja_fail(r, LULL_EUNSUPPORTED, "a value of type %s cannot be written as JSON",
+                          jinja_type_name(v));
+    }
+}
+
+bool jinja_iterate(jinja_run *r, const jinja_value *v, jinja_list *out)
+{
+    jinja_value list;
+    *out = (jinja_list){0};
+    switch (v->type) {
+    case JINJA_UNDEFINED: return true;
+    case JINJA_LIST:
+    case JINJA_TUPLE: *out = *v->as.list; return true;
+    case JINJA_DICT:
+        if (!jinja_new_list(r, JINJA_LIST, v->as.dict->n, &list)) return false;
+        for (size_t i = 0; i < v->as.dict->n; i++)
+            if (!jinja_push(r, list.as.list, v->as.dict->pairs[i].key)) return false;
+        break;
+    case JINJA_STRING:
+        if (!jinja_new_list(r, JINJA_LIST, jinja_n_chars(v->as.text), &list)) return false;
+        for (size_t i = 0, k; i < v->as.text.n; i += k) {
+            k = jinja_char_bytes(v->as.text.s + i, v->as.text.n - i);
+            if (!jinja_push(r, list.as.list, jinja_string(v->as.text.s + i, k))) return false;
+        }
+        break;
+    default:
+        return jinja_fail(r, LULL_EUNSUPPORTED, "'%s' object is not iterable", jinja_type_name(v));
+    }
+    *out = *list.as.list;
+    return true;
+}
