@@ -42,7 +42,7 @@ static json_t *make_variables(const lull_model *m, const lull_message *messages,
 lull_status lull_chat_render(const lull_model *model, const lull_message *messages, size_t n,
                              bool add_generation_prompt, char **text, lull_error *err)
 {
-    const lull_jinja *template;
+    const lull_jinja *template = NULL;
     size_t n_bytes;
     *text = NULL;
     /* The cast: parsing is remembered, which nobody sees. */
