@@ -8,9 +8,6 @@
 
 typedef struct lull_bpe lull_bpe;
 
-/* Symbols that merges may add to a vocabulary beside its tokens, at most. LULL_ECORRUPT. */
-LULL_NODISCARD lull_status lull_bpe_count_symbols(const lull_gguf *g, size_t *n, lull_error *err);
-
 /* v is kept, and symbols are added to it. LULL_ENOTFOUND, LULL_ECORRUPT (no merges, or a damaged
  * one, named), LULL_EUNSUPPORTED (tokenizer.ggml.pre, named), LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_bpe_new(const lull_gguf *g, lull_vocab *v, lull_bpe **out,
@@ -20,7 +17,7 @@ void lull_bpe_free(lull_bpe *b);
 /* Does this pre-tokenizer put BOS in front where the file is silent? */
 bool lull_bpe_adds_bos(const lull_bpe *b);
 
-/* Append the ids of plain text. LULL_ENOMEM; LULL_EFULL: the regular expression gave up. */
+/* Append the ids of plain text [n_bytes <= INT32_MAX]. LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_bpe_encode(const lull_bpe *b, const char *text, size_t n_bytes,
                                            lull_token_list *out, lull_error *err);
 

@@ -1,6 +1,7 @@
 /* Merging neighbours by priority: what both kinds of tokenizer do to a word. Symbols stand in a
- * chain; the pair that comes first by (key, position) becomes one symbol, until no pair is left.
- * A merger keeps its memory from word to word. Not thread-safe: one a call. */
+ * chain; of all neighbours that may merge, the pair with the lowest (key, position) becomes one
+ * symbol, until no pair is left: O(n log n). A merger keeps its memory from word to word. Not
+ * thread-safe: one a call. */
 #ifndef LULL_TEXT_MERGE_H
 #define LULL_TEXT_MERGE_H
 
@@ -9,26 +10,22 @@
 #include <stdint.h>
 
 typedef struct lull_symbol {
-    uint32_t start, n_bytes; /* in the caller's text; n_bytes is 0 once merged into another */
+    uint32_t start, n_bytes; /* in the caller's text */
     int32_t prev, next;      /* -1: none */
     int32_t id;
+    int32_t pair_id; /* what this symbol and the next become; -1: they do not merge */
+    uint32_t pair_key;
 } lull_symbol;
-
-typedef struct lull_pair {
-    uint32_t key; /* the lowest is merged first */
-    int32_t left, right, id;
-    uint32_t n_bytes; /* of both, when the pair was found: it is stale when they have grown */
-} lull_pair;
 
 typedef struct lull_merger {
     lull_symbol *symbols; /* owned [cap] */
     size_t n, cap;
-    lull_pair *heap; /* owned [heap_cap] */
+    uint64_t *heap; /* owned [heap_cap]: key of a pair << 32 | its left symbol, least first */
     size_t n_heap, heap_cap;
     bool is_failed; /* memory ran out */
 } lull_merger;
 
-/* May left and right merge, with which key, into which id? */
+/* May left and right merge, with which key, into which id (not negative)? */
 typedef bool (*lull_pair_fn)(const void *user, const lull_symbol *left, const lull_symbol *right,
                              uint32_t *key, int32_t *id);
 

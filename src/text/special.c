@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 64 }; /* lengths looked at in one scan: the bits of a word */
+enum {
+    BATCH = 64, /* lengths looked at in one scan: the bits of a word */
+    LONGEST = 1024
+};
 
 static int32_t find_child(const lull_special *s, int32_t node, uint8_t byte)
 {
@@ -46,32 +49,43 @@ static int32_t add_string(lull_special *s, const uint8_t *bytes, size_t n)
     return node;
 }
 
+static bool is_control(const lull_vocab *v, int id)
+{
+    return v->types[id] == LULL_TOKEN_CONTROL || v->types[id] == LULL_TOKEN_UNKNOWN;
+}
+
+static bool is_special(const lull_vocab *v, int id)
+{
+    return is_control(v, id) || v->types[id] == LULL_TOKEN_USER_DEFINED;
+}
+
 static int by_length_descending(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-lull_status lull_special_init(lull_special *s, const lull_vocab *v, lull_error *err)
+lull_status lull_special_init(lull_special *s, const lull_vocab *v, const uint8_t *strips,
+                              lull_error *err)
 {
     int n = 0;
-    *s = (lull_special){0};
+    *s = (lull_special){.strips = strips};
     for (int i = 0; i < 256; i++) s->root[i] = -1;
-    for (int i = 0; i < v->n_tokens; i++)
-        n += v->types[i] == LULL_TOKEN_CONTROL || v->types[i] == LULL_TOKEN_USER_DEFINED ||
-             v->types[i] == LULL_TOKEN_UNKNOWN;
+    for (int i = 0; i < v->n_tokens; i++) n += is_special(v, i);
     s->lengths = malloc(((size_t)n + 1) * sizeof *s->lengths);
     if (!s->lengths || add_node(s, 0) < 0) goto no_memory;
     for (int i = 0; i < v->n_tokens; i++) {
         size_t n_bytes;
         const uint8_t *bytes = lull_vocab_string(v, i, &n_bytes);
-        bool is_plain = v->types[i] == LULL_TOKEN_USER_DEFINED;
-        bool is_control = v->types[i] == LULL_TOKEN_CONTROL || v->types[i] == LULL_TOKEN_UNKNOWN;
-        if ((!is_plain && !is_control) || n_bytes == 0) continue;
+        if (!is_special(v, i) || n_bytes == 0) continue;
+        if (n_bytes > LONGEST)
+            return lull_fail(err, LULL_EUNSUPPORTED,
+                             "tokenizer.ggml.tokens: special token %d has %zu bytes; lull takes %d",
+                             i, n_bytes, LONGEST);
         int32_t node = add_string(s, bytes, n_bytes);
         if (node < 0) goto no_memory;
         s->nodes[node].any = i;
-        if (is_plain) s->nodes[node].plain = i;
+        if (!is_control(v, i)) s->nodes[node].plain = i;
         s->lengths[s->n_lengths++] = (uint32_t)n_bytes;
     }
     qsort(s->lengths, (size_t)s->n_lengths, sizeof *s->lengths, by_length_descending);
@@ -97,9 +111,8 @@ typedef struct cut {
     const uint8_t *text;
     size_t n;
     bool with_control;
-    int32_t *token;    /* [n] the token that starts here; -1: none */
-    uint32_t *length;  /* [n] of that token */
-    uint8_t *is_taken; /* [n] within a token */
+    uint32_t *length;  /* [n] of the token that starts here; 0: none does */
+    uint8_t *is_taken; /* [n] within a token, or stripped beside one */
     uint64_t *found;   /* [n] bit i: a token of the batch's length i starts here */
     int8_t *bit_of;    /* [longest + 1] a length's bit in the batch; -1: it is not in it */
 } cut;
@@ -129,20 +142,39 @@ static int32_t token_of(const cut *c, size_t i, size_t n)
     return token_at(c, node);
 }
 
-/* Take the tokens of one batch of lengths. An earlier, longer token that overlaps [i, i + n) covers
- * its first or its last byte. */
+static bool is_space(uint8_t c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Bytes [i, i + n) are a token. What it strips has length 0: it becomes no fragment. */
+static void take(cut *c, size_t i, size_t n)
+{
+    int strips = c->s->strips ? c->s->strips[token_of(c, i, n)] : 0;
+    c->length[i] = (uint32_t)n;
+    memset(c->is_taken + i, 1, n);
+    if (strips & LULL_STRIPS_LEFT)
+        for (size_t k = i; k > 0 && !c->is_taken[k - 1] && is_space(c->text[k - 1]); k--)
+            c->is_taken[k - 1] = 1;
+    if (strips & LULL_STRIPS_RIGHT)
+        for (size_t k = i + n; k < c->n && !c->is_taken[k] && is_space(c->text[k]); k++)
+            c->is_taken[k] = 1;
+}
+
+/* Take the tokens of one batch of lengths. What is taken already is at least as long as a token of
+ * this batch, so where it overlaps [i, i + n) it covers the first or the last byte. */
 static void take_batch(cut *c, const uint32_t *batch, int n_batch)
 {
     memset(c->bit_of, -1, (size_t)c->s->lengths[0] + 1);
     for (int k = 0; k < n_batch; k++) c->bit_of[batch[k]] = (int8_t)k;
-    for (size_t i = 0; i < c->n; i++) c->found[i] = c->is_taken[i] ? 0 : lengths_at(c, i);
+    uint64_t all = 0;
+    for (size_t i = 0; i < c->n; i++) all |= c->found[i] = c->is_taken[i] ? 0 : lengths_at(c, i);
     for (int k = 0; k < n_batch; k++) {
         size_t n = batch[k];
+        if (!(all >> k & 1)) continue;
         for (size_t i = 0; i + n <= c->n; i++) {
             if (!(c->found[i] >> k & 1) || c->is_taken[i] || c->is_taken[i + n - 1]) continue;
-            c->token[i] = token_of(c, i, n);
-            c->length[i] = (uint32_t)n;
-            memset(c->is_taken + i, 1, n);
+            take(c, i, n);
             i += n - 1;
         }
     }
@@ -169,29 +201,30 @@ lull_status lull_special_split(const lull_special *s, const char *text, size_t n
     cut c = {.s = s, .text = (const uint8_t *)text, .n = n_bytes, .with_control = with_control};
     if (n_bytes == 0) return LULL_OK;
     if (!has_any(&c)) return emit(user, -1, text, n_bytes, err);
-    c.token = malloc(n_bytes * sizeof *c.token);
-    c.length = malloc(n_bytes * sizeof *c.length);
+    c.length = calloc(n_bytes, sizeof *c.length);
     c.is_taken = calloc(n_bytes, 1);
     c.found = malloc(n_bytes * sizeof *c.found);
     c.bit_of = malloc((size_t)s->lengths[0] + 1);
-    if (!c.token || !c.length || !c.is_taken || !c.found || !c.bit_of) {
+    if (!c.length || !c.is_taken || !c.found || !c.bit_of) {
         st = lull_fail(err, LULL_ENOMEM, "out of memory for %zu bytes of text", n_bytes);
         goto done;
     }
-    memset(c.token, 0xff, n_bytes * sizeof *c.token);
     for (int from = 0; from < s->n_lengths; from += BATCH)
         take_batch(&c, s->lengths + from,
                    s->n_lengths - from < BATCH ? s->n_lengths - from : BATCH);
     for (size_t i = 0, end; i < n_bytes; i = end) {
         end = i;
-        if (c.is_taken[i])
-            end += c.length[i];
-        else
+        if (!c.is_taken[i]) {
             while (end < n_bytes && !c.is_taken[end]) end++;
-        LULL_TRY(emit(user, c.is_taken[i] ? c.token[i] : -1, text + i, end - i, err));
+            LULL_TRY(emit(user, -1, text + i, end - i, err));
+        } else if (c.length[i] > 0) {
+            end += c.length[i];
+            LULL_TRY(emit(user, token_of(&c, i, end - i), text + i, end - i, err));
+        } else {
+            end++;
+        }
     }
 done:
-    free(c.token);
     free(c.length);
     free(c.is_taken);
     free(c.found);

@@ -3,6 +3,7 @@
 #ifndef LULL_TEXT_SPECIAL_H
 #define LULL_TEXT_SPECIAL_H
 
+#include "roles.h"
 #include "vocab.h"
 
 /* A trie of the tokens' bytes; the children of a node are a list of siblings. */
@@ -18,10 +19,12 @@ typedef struct lull_special {
     int32_t root[256]; /* the root's children by byte; -1: none */
     uint32_t *lengths; /* owned [n_lengths]: lengths of tokens, descending */
     int n_lengths;
+    const uint8_t *strips; /* kept [n_tokens] LULL_STRIPS_...; NULL: none */
 } lull_special;
 
-/* LULL_ENOMEM. */
-LULL_NODISCARD lull_status lull_special_init(lull_special *s, const lull_vocab *v, lull_error *err);
+/* strips: see lull_roles. LULL_EUNSUPPORTED (a token of over 1,024 bytes, named), LULL_ENOMEM. */
+LULL_NODISCARD lull_status lull_special_init(lull_special *s, const lull_vocab *v,
+                                             const uint8_t *strips, lull_error *err);
 void lull_special_fini(lull_special *s);
 
 /* A part of a text: a token, or plain text when id is -1. */
@@ -29,8 +32,9 @@ typedef lull_status (*lull_fragment_fn)(void *user, int32_t id, const char *text
                                         lull_error *err);
 
 /* Cut text [n_bytes] into fragments, in order. Longer tokens win over shorter ones wherever they
- * stand, and among equally long ones the leftmost. Linear in the text's length times the longest
- * token. LULL_ENOMEM, or what `emit` returns. */
+ * stand, and among equally long ones the leftmost. The text of all fragments together is the whole
+ * text, less white space that a token strips. Linear in the text's length, times the longest
+ * special token at worst. LULL_ENOMEM, or what `emit` returns. */
 LULL_NODISCARD lull_status lull_special_split(const lull_special *s, const char *text,
                                               size_t n_bytes, bool with_control,
                                               lull_fragment_fn emit, void *user, lull_error *err);

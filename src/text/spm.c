@@ -23,13 +23,11 @@ void lull_spm_init(lull_spm *s, const lull_vocab *v, int32_t unknown)
         s->byte_ids[i] = lull_vocab_find(v, name, 6);
         if (s->byte_ids[i] < 0) s->byte_ids[i] = lull_vocab_find(v, &byte, 1);
     }
-    for (int i = 0; i < v->n_tokens && !s->has_inner_space; i++) {
-        size_t n;
-        const uint8_t *t = lull_vocab_string(v, i, &n);
-        if (v->types[i] == LULL_TOKEN_CONTROL) continue;
-        for (size_t k = 1; k + 3 <= n; k++)
-            if (is_space_at(t, n, k) && !(k >= 3 && is_space_at(t, n, k - 3)))
-                s->has_inner_space = true;
+    const uint8_t *end = v->bytes + v->start[v->n_tokens];
+    int id = 0;
+    for (const uint8_t *at = v->bytes; (at = memmem(at, (size_t)(end - at), space, 3)); at += 3) {
+        while (v->bytes + v->start[id + 1] <= at) id++;
+        if (at > v->bytes + v->start[id]) s->joins[at[-1]] = true;
     }
 }
 
@@ -53,10 +51,16 @@ static bool find_pair(const void *user, const lull_symbol *left, const lull_symb
     return true;
 }
 
-/* Bytes of the character that starts with c, by its first byte alone. */
-static size_t char_bytes(uint8_t c)
+/* Bytes of the symbol at text [n]: a character by its first byte alone, as llama.cpp does it; but
+ * damaged ones leave a space alone. */
+static size_t symbol_bytes(const uint8_t *text, size_t n)
 {
-    return c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    uint8_t c = text[0];
+    size_t length = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    if (length > n) length = n;
+    for (size_t i = 1; i < length; i++)
+        if (is_space_at(text, n, i)) return i;
+    return length;
 }
 
 static lull_status encode_word(const lull_spm *s, const uint8_t *text, size_t n, lull_merger *m,
@@ -65,7 +69,7 @@ static lull_status encode_word(const lull_spm *s, const uint8_t *text, size_t n,
     const lull_vocab *v = s->vocab;
     lull_merger_reset(m);
     for (size_t i = 0; i < n;) {
-        size_t k = char_bytes(text[i]) < n - i ? char_bytes(text[i]) : n - i;
+        size_t k = symbol_bytes(text + i, n - i);
         lull_merger_push(m, (uint32_t)i, (uint32_t)k, lull_vocab_find(v, text + i, k));
         i += k;
     }
@@ -103,16 +107,15 @@ lull_status lull_spm_encode(const lull_spm *s, const char *text, size_t n_bytes,
         lull_buffer_append(&b, text + i, end - i);
         for (; end < n_bytes && text[end] == ' '; end++) lull_buffer_append(&b, space, 3);
     }
-    if (b.is_failed || b.n_bytes > INT32_MAX) {
+    if (b.is_failed) {
         st = lull_fail(err, LULL_ENOMEM, "out of memory for %zu bytes of text", n_bytes);
         goto done;
     }
     /* Words are merged on their own where no token could join them: the same, with short heaps. */
     const uint8_t *bytes = (const uint8_t *)b.data;
     for (size_t from = 0, to; from < b.n_bytes; from = to) {
-        to = s->has_inner_space ? b.n_bytes : from + 1;
-        while (to < b.n_bytes && !(is_space_at(bytes, b.n_bytes, to) &&
-                                   !(to >= 3 && is_space_at(bytes, b.n_bytes, to - 3))))
+        to = from + 1;
+        while (to < b.n_bytes && (!is_space_at(bytes, b.n_bytes, to) || s->joins[bytes[to - 1]]))
             to++;
         LULL_TRY(encode_word(s, bytes + from, to - from, &m, out, err));
     }

@@ -10,12 +10,13 @@ typedef struct lull_spm {
     const lull_vocab *vocab; /* kept */
     int32_t byte_ids[256];   /* -1: none */
     int32_t unknown;         /* -1: none */
-    bool has_inner_space;    /* a token goes across the beginning of a word */
+    bool joins[256];         /* some token has a space right after this byte */
 } lull_spm;
 
 void lull_spm_init(lull_spm *s, const lull_vocab *v, int32_t unknown);
 
-/* Append the ids of plain text; with_prefix puts a space in front. LULL_ENOMEM. */
+/* Append the ids of plain text [n_bytes <= INT32_MAX / 3 - 1]; with_prefix puts a space in front.
+ * LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_spm_encode(const lull_spm *s, const char *text, size_t n_bytes,
                                            bool with_prefix, lull_token_list *out, lull_error *err);
 

@@ -5,19 +5,20 @@
 
 #include "bpe.h"
 #include "lull/lull.h"
+#include "roles.h"
 #include "special.h"
 #include "spm.h"
+#include "utf8.h"
 
 struct lull_tokenizer {
     lull_vocab vocab;
+    lull_roles roles;
     lull_special special;
     lull_bpe *bpe; /* NULL: spm */
     lull_spm spm;
     uint8_t *texts;       /* owned: what each token stands for */
     uint32_t *text_start; /* owned [n_tokens + 1] */
     size_t max_text;
-    bool *is_eog; /* owned [n_tokens] */
-    int32_t bos, eos;
     bool adds_bos, adds_prefix;
 };
 
@@ -44,86 +45,12 @@ void lull_token_list_fini(lull_token_list *l)
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-/* The token id under `key`, or `otherwise` when the file has no such key. */
-static lull_status read_id(const lull_gguf *g, const char *key, int n_tokens, int32_t otherwise,
-                           int32_t *id, lull_error *err)
-{
-    uint64_t v;
-    *id = otherwise < n_tokens ? otherwise : -1;
-    lull_status st = lull_gguf_get_u64(g, key, &v, err);
-    if (st == LULL_ENOTFOUND) return LULL_OK;
-    if (st != LULL_OK) return st;
-    if (v == UINT32_MAX) { /* written for "none" */
-        *id = -1;
-        return LULL_OK;
-    }
-    if (v >= (uint64_t)n_tokens)
-        return lull_fail(err, LULL_ECORRUPT, "%s: %s is %llu; ids go from 0 to %d",
-                         lull_gguf_path(g), key, (unsigned long long)v, n_tokens - 1);
-    *id = (int32_t)v;
-    return LULL_OK;
-}
-
 static lull_status read_bool(const lull_gguf *g, const char *key, bool otherwise, bool *value,
                              lull_error *err)
 {
     *value = otherwise;
     lull_status st = lull_gguf_get_bool(g, key, value, err);
     return st == LULL_ENOTFOUND ? LULL_OK : st;
-}
-
-/* Names that end a turn in the families that are about. Files often mark only one of them. */
-static const char *const end_names[] = {
-    "<|eot_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<|return|>",
-    "<|call|>",
-    "<end_of_turn>",
-    "<|endoftext|>",
-    "</s>",
-    "<|eom_id|>",
-    "<EOT>",
-    "[EOT]",
-    "[EOS]",
-    "<|end_of_text|>",
-    "<end_of_utterance>",
-    "<eos>",
-    "<\xef\xbd\x9c"
-    "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
-};
-
-static int32_t find_name(const lull_tokenizer *t, const char *name)
-{
-    return lull_vocab_find(&t->vocab, name, strlen(name));
-}
-
-static lull_status find_ends(lull_tokenizer *t, const lull_gguf *g, lull_error *err)
-{
-    static const char *const keys[] = {"tokenizer.ggml.eot_token_id",
-                                       "tokenizer.ggml.eom_token_id"};
-    t->is_eog = calloc((size_t)t->vocab.n_tokens, sizeof *t->is_eog);
-    if (!t->is_eog) return lull_fail(err, LULL_ENOMEM, "out of memory for the tokenizer");
-    for (size_t i = 0; i < sizeof end_names / sizeof *end_names; i++) {
-        int32_t id = find_name(t, end_names[i]);
-        if (id < 0) continue;
-        t->is_eog[id] = true;
-        t->vocab.types[id] = LULL_TOKEN_CONTROL; /* some files say otherwise */
-    }
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        int32_t id;
-        lull_status st = read_id(g, keys[i], t->vocab.n_tokens, -1, &id, err);
-        if (st != LULL_OK) return st;
-        if (id >= 0) t->is_eog[id] = true;
-    }
-    if (t->eos >= 0) t->is_eog[t->eos] = true;
-    /* GPT-OSS ends a channel with <|end|>, and a turn with the two others. */
-    int32_t end = find_name(t, "<|end|>");
-    if (end >= 0 && find_name(t, "<|return|>") >= 0 && find_name(t, "<|call|>") >= 0) {
-        t->is_eog[end] = false;
-        t->vocab.types[end] = LULL_TOKEN_USER_DEFINED;
-    }
-    return LULL_OK;
 }
 
 static int hex_digit(uint8_t c)
@@ -184,37 +111,29 @@ static bool is_name(lull_gguf_str s, const char *name)
 
 lull_status lull_tokenizer_new(const lull_gguf *g, lull_tokenizer **out, lull_error *err)
 {
+    static const char model_key[] = "tokenizer.ggml.model";
     lull_status st = LULL_OK;
     lull_gguf_str model;
-    size_t n_extra = 0;
-    int32_t unknown;
     lull_tokenizer *t = *out = calloc(1, sizeof *t);
     if (!t) return lull_fail(err, LULL_ENOMEM, "out of memory for the tokenizer");
-    LULL_TRY(lull_gguf_get_str(g, "tokenizer.ggml.model", &model, err));
+    LULL_TRY(lull_gguf_get_str(g, model_key, &model, err));
     bool is_bpe = is_name(model, "gpt2");
     if (!is_bpe && !is_name(model, "llama")) {
-        st = lull_fail(
-            err, LULL_EUNSUPPORTED, "%s: tokenizer.ggml.model is '%.*s'; lull knows llama and gpt2",
-            lull_gguf_path(g), (int)(model.n_bytes < 64 ? model.n_bytes : 64), model.data);
+        st = lull_fail(err, LULL_EUNSUPPORTED, "%s: %s is '%.*s'; lull knows llama and gpt2",
+                       lull_gguf_path(g), model_key, (int)(model.n_bytes < 64 ? model.n_bytes : 64),
+                       model.data);
         goto done;
     }
-    if (is_bpe) LULL_TRY(lull_bpe_count_symbols(g, &n_extra, err));
-    LULL_TRY(lull_vocab_init(&t->vocab, g, n_extra, err));
-    int n = t->vocab.n_tokens;
+    LULL_TRY(lull_vocab_init(&t->vocab, g, err));
     if (is_bpe) LULL_TRY(lull_bpe_new(g, &t->vocab, &t->bpe, err));
-    LULL_TRY(read_id(g, "tokenizer.ggml.bos_token_id", n, is_bpe ? -1 : 1, &t->bos, err));
-    LULL_TRY(read_id(g, "tokenizer.ggml.eos_token_id", n, is_bpe ? -1 : 2, &t->eos, err));
-    LULL_TRY(read_id(g, "tokenizer.ggml.unknown_token_id", n, is_bpe ? -1 : 0, &unknown, err));
-    LULL_TRY(read_bool(g, "tokenizer.ggml.add_bos_token", is_bpe ? lull_bpe_adds_bos(t->bpe) : true,
+    LULL_TRY(lull_roles_init(&t->roles, g, &t->vocab, !is_bpe, err));
+    LULL_TRY(read_bool(g, "tokenizer.ggml.add_bos_token", !is_bpe || lull_bpe_adds_bos(t->bpe),
                        &t->adds_bos, err));
-    LULL_TRY(read_bool(g, "tokenizer.ggml.add_space_prefix", !is_bpe, &t->adds_prefix, err));
-    if (t->bos < 0) t->adds_bos = false;
-    if (is_bpe)
-        t->adds_prefix = false;
-    else
-        lull_spm_init(&t->spm, &t->vocab, unknown);
-    LULL_TRY(find_ends(t, g, err));
-    LULL_TRY(lull_special_init(&t->special, &t->vocab, err));
+    LULL_TRY(read_bool(g, "tokenizer.ggml.add_space_prefix", true, &t->adds_prefix, err));
+    if (t->roles.bos < 0) t->adds_bos = false;
+    if (is_bpe) t->adds_prefix = false; /* some files say otherwise, and mean nothing by it */
+    if (!is_bpe) lull_spm_init(&t->spm, &t->vocab, t->roles.unknown);
+    LULL_TRY(lull_special_init(&t->special, &t->vocab, t->roles.strips, err));
     LULL_TRY(write_texts(t, err));
 done:
     if (st != LULL_OK) {
@@ -229,10 +148,10 @@ void lull_tokenizer_free(lull_tokenizer *t)
     if (!t) return;
     lull_bpe_free(t->bpe);
     lull_special_fini(&t->special);
+    lull_roles_fini(&t->roles);
     lull_vocab_fini(&t->vocab);
     free(t->texts);
     free(t->text_start);
-    free(t->is_eog);
     free(t);
 }
 
@@ -267,10 +186,13 @@ lull_status lull_tokenizer_encode(const lull_tokenizer *t, const char *text, siz
     lull_status st = LULL_OK;
     size_t n_before = out->n;
     encoding e = {t, out, true};
+    if (n_bytes > INT32_MAX / 4)
+        return lull_fail(err, LULL_EINVAL, "a text of %zu bytes is too long; at most %d", n_bytes,
+                         INT32_MAX / 4);
     if (flags & LULL_TOKENIZE_BOS) {
-        if (t->bos < 0)
+        if (t->roles.bos < 0)
             return lull_fail(err, LULL_EINVAL, "the model has no beginning-of-sequence token");
-        LULL_TRY(encode_fragment(&e, t->bos, NULL, 0, err));
+        LULL_TRY(encode_fragment(&e, t->roles.bos, NULL, 0, err));
     }
     LULL_TRY(lull_special_split(&t->special, text, n_bytes, (flags & LULL_TOKENIZE_SPECIAL) != 0,
                                 encode_fragment, &e, err));
@@ -304,12 +226,12 @@ int32_t lull_tokenizer_n_vocab(const lull_tokenizer *t)
 
 int32_t lull_tokenizer_bos(const lull_tokenizer *t)
 {
-    return t->bos;
+    return t->roles.bos;
 }
 
 int32_t lull_tokenizer_eos(const lull_tokenizer *t)
 {
-    return t->eos;
+    return t->roles.eos;
 }
 
 bool lull_tokenizer_adds_bos(const lull_tokenizer *t)
@@ -319,7 +241,7 @@ bool lull_tokenizer_adds_bos(const lull_tokenizer *t)
 
 bool lull_tokenizer_is_eog(const lull_tokenizer *t, int32_t id)
 {
-    return id >= 0 && id < t->vocab.n_tokens && t->is_eog[id];
+    return id >= 0 && id < t->vocab.n_tokens && t->roles.is_end[id];
 }
 
 /* ---- streaming text -------------------------------------------------------------------------- */
@@ -329,24 +251,11 @@ void lull_detok_init(lull_detok *d, const lull_tokenizer *t, bool with_special, 
     *d = (lull_detok){.t = t, .with_special = with_special, .is_start = is_start && t->adds_prefix};
 }
 
-/* Bytes at the end of s that begin a character but do not finish it; 0 when there are none, or
- * when they can never become one (Unicode 15, table 3-7). */
+/* Bytes at the end of s [n] that begin a character but do not finish it. */
 static int unfinished_bytes(const uint8_t *s, size_t n)
 {
-    for (int back = 1; back <= 3 && (size_t)back <= n; back++) {
-        uint8_t c = s[n - (size_t)back];
-        if (c < 0x80) return 0;
-        if (c < 0xc0) continue;
-        int length = c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-        if (back >= length) return 0;
-        if (back > 1) {
-            uint8_t second = s[n - (size_t)back + 1];
-            uint8_t lowest = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-            uint8_t highest = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-            if (second < lowest || second > highest) return 0;
-        }
-        return back;
-    }
+    for (size_t back = 1; back <= 3 && back <= n; back++)
+        if (lull_utf8_length(s + n - back, back) < 0) return (int)back;
     return 0;
 }
 

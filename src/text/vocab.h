@@ -30,21 +30,22 @@ typedef struct lull_vocab {
     uint8_t *bytes;  /* owned: all strings, one after the other */
     uint32_t *start; /* owned [cap + 1]: string i is bytes [start[i], start[i + 1]) */
     size_t bytes_cap;
+    size_t longest;         /* bytes of the longest token */
     uint8_t *types;         /* owned [n_tokens] lull_token_type */
     float *scores;          /* owned [n_tokens]; 0 where the file has none */
     lull_vocab_slot *slots; /* owned [n_slots], a power of two, linear probing */
     uint32_t n_slots;
+    uint64_t seed; /* of hashes: a file cannot be made to fill one end of a table */
 } lull_vocab;
 
-/* Read tokenizer.ggml.tokens, .token_type and .scores. n_extra: symbols that may be added.
- * LULL_ENOTFOUND, LULL_ECORRUPT (key named), LULL_ENOMEM; *v is to be finished in any case. */
-LULL_NODISCARD lull_status lull_vocab_init(lull_vocab *v, const lull_gguf *g, size_t n_extra,
-                                           lull_error *err);
+/* Read tokenizer.ggml.tokens, .token_type and .scores. LULL_ENOTFOUND, LULL_ECORRUPT (key named),
+ * LULL_ENOMEM; *v is to be finished in any case. */
+LULL_NODISCARD lull_status lull_vocab_init(lull_vocab *v, const lull_gguf *g, lull_error *err);
 void lull_vocab_fini(lull_vocab *v);
 
 /* The id of a string; the last one when several tokens share it. -1: none. */
 int32_t lull_vocab_find(const lull_vocab *v, const void *s, size_t n_bytes);
-/* The id of a string, added as a symbol when it is new. -1: no room or memory. */
+/* The id of a string, added as a symbol when it is new. -1: out of memory, or over 4 GiB. */
 int32_t lull_vocab_intern(lull_vocab *v, const void *s, size_t n_bytes);
 
 static inline const uint8_t *lull_vocab_string(const lull_vocab *v, int32_t id, size_t *n_bytes)
