@@ -1,5 +1,6 @@
-/* The class's own elementary functions against values of 80 digits (data/make_math.py). The bounds
- * are those that docs/numerics.md states. */
+/* The class's own elementary functions: near values of 80 digits (data/make_math.py), within the
+ * bounds that docs/numerics.md states; and bit for bit as a second implementation of that page has
+ * them (data/make_canon.py). */
 #include "kernel_check.h"
 
 #include "golden.h"
@@ -101,6 +102,38 @@ static void test_pow(void **state)
     assert_true(lull_pow_canon(10000.0, 0.0) == 1.0);
 }
 
+static float golden_f32(golden *g)
+{
+    float v;
+    memcpy(&v, golden_take(g, sizeof v), sizeof v);
+    return v;
+}
+
+static void test_bits(void **state)
+{
+    (void)state;
+    golden g = golden_open("canon.bin");
+    for (uint32_t n = golden_u32(&g); n > 0; n--) {
+        float x = golden_f32(&g), want = golden_f32(&g), got = lull_exp_ref(x);
+        if (!same_bits(got, want))
+            fail_msg("exp(%a) is %a, not %a", (double)x, (double)got, (double)want);
+    }
+    for (uint32_t n = golden_u32(&g); n > 0; n--) {
+        double pos = golden_f64(&g), freq = golden_f64(&g);
+        float got[2], want[2] = {golden_f32(&g), golden_f32(&g)};
+        lull_rope_angles(pos, &freq, 1, 1.0f, got);
+        if (got[0] != want[0] || got[1] != want[1])
+            fail_msg("angles of %g * %a are %a, %a, not %a, %a", pos, freq, (double)got[0],
+                     (double)got[1], (double)want[0], (double)want[1]);
+    }
+    for (uint32_t n = golden_u32(&g); n > 0; n--) {
+        double base = golden_f64(&g), exponent = golden_f64(&g), want = golden_f64(&g);
+        double got = lull_pow_canon(base, exponent);
+        if (got != want) fail_msg("%a^%a is %a, not %a", base, exponent, got, want);
+    }
+    golden_close(&g);
+}
+
 int main(int argc, char **argv)
 {
     (void)check_start(argc, argv);
@@ -108,5 +141,6 @@ int main(int argc, char **argv)
     add_test("exp at the edges", test_exp_edges);
     add_test("angles of rope", test_rope_angles);
     add_test("pow", test_pow);
+    add_test("bits of all three", test_bits);
     return check_run("math");
 }
