@@ -35,9 +35,10 @@ typedef enum lull_status {
     LULL_ENOTFOUND = -4,    /* no such file, tensor, key or name */
     LULL_ECORRUPT = -5,     /* bytes of a file contradict its format; msg names offset and field */
     LULL_EUNSUPPORTED = -6, /* well formed, but of a kind that this build does not run */
-    LULL_EFULL = -7,        /* the context has too few free positions */
+    LULL_EFULL = -7,        /* no room: context positions, a bound, the disk */
     LULL_ECANCELLED = -8,   /* lull_session_cancel() was called or a callback asked to stop */
-    LULL_ENUMERIC = -9      /* the model computed a logit that is not finite */
+    LULL_ENUMERIC = -9,     /* the model computed a logit that is not finite */
+    LULL_EEXIST = -10       /* a name is taken, or does not stand where the caller thought */
 } lull_status;
 
 /* Filled on failure only; msg is NUL-terminated UTF-8, one line, without a trailing full stop. */

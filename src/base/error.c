@@ -42,6 +42,7 @@ const char *lull_status_name(lull_status status)
     case LULL_EFULL: return "LULL_EFULL";
     case LULL_ECANCELLED: return "LULL_ECANCELLED";
     case LULL_ENUMERIC: return "LULL_ENUMERIC";
+    case LULL_EEXIST: return "LULL_EEXIST";
     }
     return "LULL_E?";
 }
