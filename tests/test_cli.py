@@ -25,7 +25,7 @@ import time
 import unittest
 from pathlib import Path
 
-from program import SANITIZER_EXIT, SKIPPED, TEXTS, Folder, Lull, read_npy, real_models, tiny_model
+from program import SKIPPED, TESTS, TEXTS, Folder, Lull, read_npy, real_models, tiny_model
 
 TEXT = "The quick brown fox, é ß 世界 🦊\n\ttabs  and   blanks <|im_end|> <end_of_turn> 12345"
 NO_EOG = ["--ignore-eos", "--raw"]
@@ -667,6 +667,9 @@ class Terminal:
 class Chat(Case):
     def start(self, *args):
         env = dict(self.lull.env, TERM="xterm", XDG_STATE_HOME=str(self.folder / "state"))
+        # Frames of libraries are seen, and so can be suppressed, with the slow unwinder alone.
+        env["ASAN_OPTIONS"] += ":fast_unwind_on_malloc=0"
+        env["LSAN_OPTIONS"] = f"suppressions={TESTS / 'lsan.supp'}:print_suppressions=0"
         return Terminal([program_path, "chat", self.bpe, *args], env)
 
     def test_interrupt(self):
@@ -801,6 +804,8 @@ def main():
         sys.exit(__doc__)
     at = args.index("--lull")
     program_path = os.path.abspath(args[at + 1])
+    if not os.access(program_path, os.X_OK):
+        sys.exit(f"{program_path} is no program")
     del args[at:at + 2]
     wants_models = "--models" in args
     args = [a for a in args if a != "--models"]
