@@ -92,6 +92,10 @@ static lull_status answer(const args *a, lull_generate_options *opt, int *rc, lu
     LULL_TRY(lull_cmd_read_text(a->text, a->file, &text, &n_bytes, err));
     /* As the shell's $(...) does: the line feed at the end of a file is not part of a prompt. */
     if (!a->text && n_bytes > 0 && text[n_bytes - 1] == '\n') text[--n_bytes] = '\0';
+    if (n_bytes == 0 && !a->raw) {
+        st = lull_fail(err, LULL_EINVAL, "the prompt is empty");
+        goto done;
+    }
     LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, false, &model, err));
     LULL_TRY(build_prompt(a, model, text, n_bytes, &prompt, err));
     LULL_TRY(lull_cmd_new_session(model, (size_t)a->n_ctx, &session, err));

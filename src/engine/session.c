@@ -140,9 +140,8 @@ static bool is_finite_row(const float *x, int n)
 static lull_status fail_numeric(const lull_session *s, lull_error *err)
 {
     return lull_fail(err, LULL_ENUMERIC,
-                     "the model computed a logit that is not finite at about position %zu: its "
-                     "weights are damaged",
-                     s->n_kv);
+                     "%s: its weights are damaged: a logit at about position %zu is not finite",
+                     lull_gguf_path(s->model->gguf), s->n_kv);
 }
 
 /* Logits of up to max_out of the pass's output rows, from `first`. */

@@ -11,6 +11,9 @@ static void configure(lull_builder *b, lull_config *c)
     lull_builder_common(b, c);
     lull_builder_refuse(b, "expert_count");
     int n_dims = lull_builder_int(b, "rope.dimension_count", 2, c->d_head, c->d_head);
+    if (n_dims % 2 != 0)
+        lull_builder_fail(b, LULL_ECORRUPT, "llama.rope.dimension_count is %d; it must be even",
+                          n_dims);
     double base = lull_builder_number(b, "rope.freq_base", 10000.0), divisor = 1;
     lull_gguf_str kind = {"none", 4};
     if (lull_gguf_find(b->m->gguf, "llama.rope.scaling.type"))
