@@ -50,6 +50,11 @@ static void expect_read(const account *a, int i, const float *at, size_t n, int 
         if (w[k] != from) fail_msg("step %d reads what step %d wrote, not step %d", i, w[k], from);
 }
 
+static int writer_of(const account *a, const float *at)
+{
+    return a->writer[at - (const float *)a->p->memory];
+}
+
 static void note_write(const account *a, int i, const float *at, size_t n)
 {
     check_range(a, at, n);
@@ -113,8 +118,12 @@ static void walk_residual(walk *w, const lull_step *s, bool has_post_norm)
         w->x = w->i++;
         return;
     }
-    int product = w->i;
-    note_write(&w->a, w->i++, s->out[0], n);
+    /* Its own inputs stay as they are: a thread may still read them when another writes. */
+    int product = w->i, from = writer_of(&w->a, s->in);
+    note_write(&w->a, w->i, s->out[0], n);
+    expect_read(&w->a, w->i, s->in, w->rows * (size_t)s->d_in, from);
+    if (s->in2) expect_read(&w->a, w->i, s->in2, w->rows * (size_t)s->d_in, from);
+    w->i++;
     s = next_step(w, LULL_OP_NORM_ADD);
     assert_non_null(s->norm);
     assert_ptr_equal(s->out[0], w->residual);

@@ -262,6 +262,23 @@ static void test_each_option(void **state)
         }
 }
 
+/* A front that holds exactly the mass asked for is long enough. */
+static void test_exact_mass(void **state)
+{
+    (void)state;
+    static const float x[4] = {1, 5, 5, 1};
+    lull_sampling o = lull_sampling_default();
+    o.temperature = 100;
+    o.top_k = 2;
+    o.top_p = 0.5f;
+    o.penalty_window = 0;
+    for (size_t n = 0; n < 50; n++) assert_int_equal(choose_once(&o, x, 4, NULL, n), 1);
+    o.top_p = 0.51f;
+    bool seen[4] = {false};
+    for (size_t n = 0; n < 50; n++) seen[choose_once(&o, x, 4, NULL, n)] = true;
+    assert_true(!seen[0] && seen[1] && seen[2] && !seen[3]);
+}
+
 static void test_penalties(void **state)
 {
     (void)state;
@@ -503,11 +520,12 @@ static void test_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uniform),      cmocka_unit_test(test_greedy),
-        cmocka_unit_test(test_each_option),  cmocka_unit_test(test_penalties),
-        cmocka_unit_test(test_bias),         cmocka_unit_test(test_distribution),
-        cmocka_unit_test(test_independence), cmocka_unit_test(test_scratch),
-        cmocka_unit_test(test_ranges),       cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_uniform),        cmocka_unit_test(test_greedy),
+        cmocka_unit_test(test_each_option),    cmocka_unit_test(test_exact_mass),
+        cmocka_unit_test(test_penalties),      cmocka_unit_test(test_bias),
+        cmocka_unit_test(test_distribution),   cmocka_unit_test(test_independence),
+        cmocka_unit_test(test_scratch),        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
