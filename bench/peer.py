@@ -1,5 +1,5 @@
-"""llama.cpp through its C interface, as llama-bench drives it: llama_decode on batches of at most 512
-tokens, flash attention on, keys and values in f16, sliding layers keep their window alone.
+"""llama.cpp through its C interface, as llama-bench drives it: llama_decode on batches of at most
+512 tokens, flash attention on, keys and values in f16, sliding layers keep their window alone.
 
     peer.py MODEL.gguf THREADS TEST...      with TESTs such as pp512, tg64, tg64@4096
 
@@ -56,7 +56,7 @@ class Peer:
         self.n_past = 0
 
     def decode(self, tokens, wants_all=False):
-        """Evaluate tokens after what is there; the last one of each call has logits, or all have."""
+        """Evaluate tokens after what is there. The last one has logits, or with wants_all each."""
         for first in range(0, len(tokens), BATCH):
             part = tokens[first:first + BATCH]
             for i, token in enumerate(part):

@@ -128,7 +128,7 @@ class Lull:
 
 
 def npy_shape(stream):
-    """Read the header of a NumPy file of f32 in C order, format 1.0 (numpy.lib.format); its shape."""
+    """The shape in the header of a NumPy file, format 1.0, of f32 in C order (numpy.lib.format)."""
     magic = stream.read(10)
     if magic[:8] != b"\x93NUMPY\x01\x00":
         raise AssertionError(f"no NumPy file of format 1.0: {magic!r}")
