@@ -240,7 +240,13 @@ static void test_truncate(void **state)
             lull_session_truncate(s, backs[i]);
             assert_int_equal(lull_session_n_tokens(s), backs[i]);
             assert_int_equal(lull_session_room(s), q.n - backs[i]);
-            OK(lull_session_eval(s, other, q.n - backs[i], NULL, err));
+            OK(lull_session_eval(s, other, q.n - backs[i], &row, err));
+            const float *want;
+            lull_session *fresh = new_session(m, q.n);
+            if (backs[i] > 0) OK(lull_session_eval(fresh, q.tokens, backs[i], NULL, err));
+            OK(lull_session_eval(fresh, other, q.n - backs[i], &want, err));
+            assert_memory_equal(row, want, (size_t)q.n_vocab * sizeof *row);
+            lull_session_free(fresh);
             lull_session_truncate(s, backs[i]);
             OK(lull_session_eval(s, q.tokens + backs[i], q.n - backs[i], &row, err));
             expect_row(&q, q.n - 1, row, "truncated");
