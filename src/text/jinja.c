@@ -12,12 +12,12 @@
 struct lull_jinja {
     lull_arena arena;
     char *source; /* owned by the arena */
-    jinja_nodes body;
+    lull_jinja_nodes body;
 };
 
 typedef struct variable {
-    jinja_text name;
-    jinja_value value;
+    lull_jinja_text name;
+    lull_jinja_value value;
 } variable;
 
 /* Names that are visible in a part of the template; looked up inwards out. */
@@ -31,17 +31,17 @@ typedef enum flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE } flow;
 
 /* One level of a for loop. */
 typedef struct loop {
-    const jinja_list *items;
+    const lull_jinja_list *items;
     size_t at;
     int level;
-    const jinja_node *node; /* of a recursive loop, to run its body again */
+    const lull_jinja_node *node; /* of a recursive loop, to run its body again */
     scope *outer;
     bool has_last_changed;
-    jinja_value last_changed;
+    lull_jinja_value last_changed;
 } loop;
 
 typedef struct macro {
-    const jinja_node *node;
+    const lull_jinja_node *node;
     scope *scope; /* where it was defined */
 } macro;
 
@@ -52,48 +52,48 @@ typedef struct loop_method {
 } loop_method;
 
 typedef struct interpreter {
-    jinja_run run;
-    jinja_host host;
+    lull_jinja_run run;
+    lull_jinja_host host;
     lull_buffer *out;
     scope *scope;
-    const jinja_dict *vars;
+    const lull_jinja_dict *vars;
     int n_loops;
 } interpreter;
 
-static bool eval(interpreter *x, const jinja_node *n, jinja_value *out);
-static bool exec_body(interpreter *x, const jinja_nodes *body, flow *f);
-static bool call_value(void *user, const jinja_value *callee, const jinja_args *args,
-                       jinja_value *out);
+static bool eval(interpreter *x, const lull_jinja_node *n, lull_jinja_value *out);
+static bool exec_body(interpreter *x, const lull_jinja_nodes *body, flow *f);
+static bool call_value(void *user, const lull_jinja_value *callee, const lull_jinja_args *args,
+                       lull_jinja_value *out);
 
-static void stand_at(interpreter *x, const jinja_node *n)
+static void stand_at(interpreter *x, const lull_jinja_node *n)
 {
     x->run.line = n->line;
     x->run.column = n->column;
 }
 
-static bool enter(interpreter *x, const jinja_node *n)
+static bool enter(interpreter *x, const lull_jinja_node *n)
 {
     stand_at(x, n);
-    if (++x->run.depth > JINJA_MAX_DEPTH)
-        return jinja_fail(&x->run, LULL_EFULL, "it is nested too deeply");
-    return jinja_step(&x->run, 1);
+    if (++x->run.depth > LULL_JINJA_MAX_DEPTH)
+        return lull_jinja_fail(&x->run, LULL_EFULL, "it is nested too deeply");
+    return lull_jinja_step(&x->run, 1);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-static bool is_same(jinja_text a, jinja_text b)
+static bool is_same(lull_jinja_text a, lull_jinja_text b)
 {
     return a.n == b.n && memcmp(a.s, b.s, a.n) == 0;
 }
 
-static variable *find_in(const scope *s, jinja_text name)
+static variable *find_in(const scope *s, lull_jinja_text name)
 {
     for (size_t i = 0; i < s->n; i++)
         if (is_same(s->variables[i].name, name)) return &s->variables[i];
     return NULL;
 }
 
-static bool define(interpreter *x, jinja_text name, jinja_value v)
+static bool define(interpreter *x, lull_jinja_text name, lull_jinja_value v)
 {
     scope *s = x->scope;
     variable *old = find_in(s, name);
@@ -103,7 +103,7 @@ static bool define(interpreter *x, jinja_text name, jinja_value v)
     }
     if (s->n == s->cap) {
         size_t cap = s->cap ? 2 * s->cap : 8;
-        variable *variables = jinja_alloc(&x->run, cap * sizeof *variables);
+        variable *variables = lull_jinja_alloc(&x->run, cap * sizeof *variables);
         if (!variables) return false;
         if (s->n > 0) memcpy(variables, s->variables, s->n * sizeof *variables);
         s->variables = variables;
@@ -113,52 +113,52 @@ static bool define(interpreter *x, jinja_text name, jinja_value v)
     return true;
 }
 
-static bool look_up(interpreter *x, jinja_text name, jinja_value *out)
+static bool look_up(interpreter *x, lull_jinja_text name, lull_jinja_value *out)
 {
     for (const scope *s = x->scope; s; s = s->outer) {
         const variable *v = find_in(s, name);
-        if (!jinja_step(&x->run, 1 + s->n / 16)) return false;
+        if (!lull_jinja_step(&x->run, 1 + s->n / 16)) return false;
         if (v) {
             *out = v->value;
             return true;
         }
     }
-    const jinja_value *v = jinja_get_name(&x->run, x->vars, name);
+    const lull_jinja_value *v = lull_jinja_get_name(&x->run, x->vars, name);
     if (v)
         *out = *v;
-    else if (!jinja_find_global(name, out))
-        *out = jinja_undefined(name);
+    else if (!lull_jinja_find_global(name, out))
+        *out = lull_jinja_undefined(name);
     return x->run.status == LULL_OK;
 }
 
 /* A new scope within the one at hand; give what it returns to pop_scope. NULL: failed. */
 static scope *push_scope(interpreter *x, scope *outer)
 {
-    scope *s = jinja_alloc(&x->run, sizeof *s), *before = x->scope;
+    scope *s = lull_jinja_alloc(&x->run, sizeof *s), *before = x->scope;
     if (!s) return NULL;
     s->outer = outer;
     x->scope = s;
     return before;
 }
 
-static bool assign(interpreter *x, const jinja_node *target, jinja_value v)
+static bool assign(interpreter *x, const lull_jinja_node *target, lull_jinja_value v)
 {
     stand_at(x, target);
-    if (target->kind == JINJA_NAME) return define(x, target->name, v);
-    if (target->kind == JINJA_NAMESPACE_REF) {
-        jinja_value object;
+    if (target->kind == LULL_JINJA_NAME) return define(x, target->name, v);
+    if (target->kind == LULL_JINJA_NAMESPACE_REF) {
+        lull_jinja_value object;
         if (!look_up(x, target->name, &object)) return false;
-        if (object.type != JINJA_NAMESPACE)
-            return jinja_fail(&x->run, LULL_EUNSUPPORTED, "'%.*s' is not a namespace",
-                              (int)target->name.n, target->name.s);
-        return jinja_set(&x->run, object.as.dict, jinja_string(target->name2.s, target->name2.n),
-                         v);
+        if (object.type != LULL_JINJA_NAMESPACE)
+            return lull_jinja_fail(&x->run, LULL_EUNSUPPORTED, "'%.*s' is not a namespace",
+                                   (int)target->name.n, target->name.s);
+        return lull_jinja_set(&x->run, object.as.dict,
+                              lull_jinja_string(target->name2.s, target->name2.n), v);
     }
-    jinja_list items;
-    if (!jinja_iterate(&x->run, &v, &items)) return false;
+    lull_jinja_list items;
+    if (!lull_jinja_iterate(&x->run, &v, &items)) return false;
     if (items.n != target->items.n)
-        return jinja_fail(&x->run, LULL_EUNSUPPORTED, "%zu values for %zu names", items.n,
-                          target->items.n);
+        return lull_jinja_fail(&x->run, LULL_EUNSUPPORTED, "%zu values for %zu names", items.n,
+                               target->items.n);
     for (size_t i = 0; i < items.n; i++)
         if (!assign(x, target->items.items[i], items.items[i])) return false;
     return true;
@@ -166,36 +166,36 @@ static bool assign(interpreter *x, const jinja_node *target, jinja_value v)
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-static bool eval_args(interpreter *x, const jinja_node *n, jinja_args *args)
+static bool eval_args(interpreter *x, const lull_jinja_node *n, lull_jinja_args *args)
 {
-    jinja_run *r = &x->run;
-    jinja_value list;
-    if (!jinja_new_list(r, JINJA_LIST, n->items.n, &list)) return false;
+    lull_jinja_run *r = &x->run;
+    lull_jinja_value list;
+    if (!lull_jinja_new_list(r, LULL_JINJA_LIST, n->items.n, &list)) return false;
     for (size_t i = 0; i < n->items.n; i++) {
-        jinja_value v;
-        if (!eval(x, n->items.items[i], &v) || !jinja_push(r, list.as.list, v)) return false;
+        lull_jinja_value v;
+        if (!eval(x, n->items.items[i], &v) || !lull_jinja_push(r, list.as.list, v)) return false;
     }
     if (n->star) {
-        jinja_value v;
-        jinja_list more;
-        if (!eval(x, n->star, &v) || !jinja_iterate(r, &v, &more)) return false;
+        lull_jinja_value v;
+        lull_jinja_list more;
+        if (!eval(x, n->star, &v) || !lull_jinja_iterate(r, &v, &more)) return false;
         for (size_t i = 0; i < more.n; i++)
-            if (!jinja_push(r, list.as.list, more.items[i])) return false;
+            if (!lull_jinja_push(r, list.as.list, more.items[i])) return false;
     }
-    jinja_value more = {0};
+    lull_jinja_value more = {0};
     size_t n_more = 0;
     if (n->star_star) {
         if (!eval(x, n->star_star, &more)) return false;
-        if (!jinja_is_dict(&more))
-            return jinja_fail(r, LULL_EUNSUPPORTED, "** needs a dict, not %s",
-                              jinja_type_name(&more));
+        if (!lull_jinja_is_dict(&more))
+            return lull_jinja_fail(r, LULL_EUNSUPPORTED, "** needs a dict, not %s",
+                                   lull_jinja_type_name(&more));
         n_more = more.as.dict->n;
     }
-    *args = (jinja_args){.items = list.as.list->items, .n = list.as.list->n};
+    *args = (lull_jinja_args){.items = list.as.list->items, .n = list.as.list->n};
     size_t n_named = n->keywords.n + n_more;
     if (n_named == 0) return true;
-    args->names = jinja_alloc(r, n_named * sizeof *args->names);
-    args->named = jinja_alloc(r, n_named * sizeof *args->named);
+    args->names = lull_jinja_alloc(r, n_named * sizeof *args->names);
+    args->named = lull_jinja_alloc(r, n_named * sizeof *args->named);
     if (!args->names || !args->named) return false;
     for (size_t i = 0; i < n->keywords.n; i++) {
         args->names[args->n_named] = n->keywords.items[i]->name;
@@ -203,54 +203,55 @@ static bool eval_args(interpreter *x, const jinja_node *n, jinja_args *args)
         args->n_named++;
     }
     for (size_t i = 0; i < n_more; i++) {
-        const jinja_pair *p = &more.as.dict->pairs[i];
-        if (p->key.type != JINJA_STRING)
-            return jinja_fail(r, LULL_EUNSUPPORTED, "names of arguments must be strings");
+        const lull_jinja_pair *p = &more.as.dict->pairs[i];
+        if (p->key.type != LULL_JINJA_STRING)
+            return lull_jinja_fail(r, LULL_EUNSUPPORTED, "names of arguments must be strings");
         args->names[args->n_named] = p->key.as.text;
         args->named[args->n_named++] = p->value;
     }
     return true;
 }
 
-static bool uses_name(const jinja_nodes *nodes, jinja_text name);
+static bool uses_name(const lull_jinja_nodes *nodes, lull_jinja_text name);
 
 /* Does a node below read this name? Macros take extra arguments only if they use them. */
-static bool node_uses(const jinja_node *n, jinja_text name)
+static bool node_uses(const lull_jinja_node *n, lull_jinja_text name)
 {
     if (!n) return false;
-    if (n->kind == JINJA_NAME && is_same(n->name, name)) return true;
+    if (n->kind == LULL_JINJA_NAME && is_same(n->name, name)) return true;
     return node_uses(n->a, name) || node_uses(n->b, name) || node_uses(n->c, name) ||
            node_uses(n->d, name) || node_uses(n->star, name) || node_uses(n->star_star, name) ||
            uses_name(&n->items, name) || uses_name(&n->keywords, name) ||
            uses_name(&n->body, name) || uses_name(&n->otherwise, name);
 }
 
-static bool uses_name(const jinja_nodes *nodes, jinja_text name)
+static bool uses_name(const lull_jinja_nodes *nodes, lull_jinja_text name)
 {
     for (size_t i = 0; i < nodes->n; i++)
         if (node_uses(nodes->items[i], name)) return true;
     return false;
 }
 
-static bool bind_parameters(interpreter *x, const jinja_node *node, const jinja_args *args)
+static bool bind_parameters(interpreter *x, const lull_jinja_node *node,
+                            const lull_jinja_args *args)
 {
-    static const jinja_text varargs = {"varargs", 7}, kwargs = {"kwargs", 6},
-                            caller = {"caller", 6};
-    jinja_run *r = &x->run;
+    static const lull_jinja_text varargs = {"varargs", 7}, kwargs = {"kwargs", 6},
+                                 caller = {"caller", 6};
+    lull_jinja_run *r = &x->run;
     size_t n = node->items.n, first_default = n - node->defaults.n;
     size_t n_used = 0;
-    bool *is_used = jinja_alloc(r, args->n_named + 1);
+    bool *is_used = lull_jinja_alloc(r, args->n_named + 1);
     if (!is_used) return false;
     for (size_t i = 0; i < n; i++) {
-        jinja_text name = node->items.items[i]->name;
-        jinja_value v = jinja_undefined(name);
+        lull_jinja_text name = node->items.items[i]->name;
+        lull_jinja_value v = lull_jinja_undefined(name);
         bool is_given = i < args->n;
         if (is_given) v = args->items[i];
         for (size_t k = 0; k < args->n_named; k++)
             if (is_same(args->names[k], name)) {
                 if (is_given)
-                    return jinja_fail(r, LULL_EUNSUPPORTED, "argument '%.*s' is given twice",
-                                      (int)name.n, name.s);
+                    return lull_jinja_fail(r, LULL_EUNSUPPORTED, "argument '%.*s' is given twice",
+                                           (int)name.n, name.s);
                 v = args->named[k];
                 is_given = is_used[k] = true;
                 n_used++;
@@ -261,46 +262,48 @@ static bool bind_parameters(interpreter *x, const jinja_node *node, const jinja_
         if (!define(x, name, v)) return false;
     }
     bool takes_kwargs = uses_name(&node->body, kwargs);
-    jinja_value rest;
-    if (!jinja_new_dict(r, &rest)) return false;
+    lull_jinja_value rest;
+    if (!lull_jinja_new_dict(r, &rest)) return false;
     for (size_t k = 0; k < args->n_named; k++) {
         if (is_used[k]) continue;
         if (is_same(args->names[k], caller)) {
             if (!define(x, caller, args->named[k])) return false;
         } else if (!takes_kwargs) {
-            return jinja_fail(r, LULL_EUNSUPPORTED, "macro '%.*s' has no argument '%.*s'",
-                              (int)node->name.n, node->name.s, (int)args->names[k].n,
-                              args->names[k].s);
-        } else if (!jinja_set(r, rest.as.dict, jinja_string(args->names[k].s, args->names[k].n),
-                              args->named[k])) {
+            return lull_jinja_fail(r, LULL_EUNSUPPORTED, "macro '%.*s' has no argument '%.*s'",
+                                   (int)node->name.n, node->name.s, (int)args->names[k].n,
+                                   args->names[k].s);
+        } else if (!lull_jinja_set(r, rest.as.dict,
+                                   lull_jinja_string(args->names[k].s, args->names[k].n),
+                                   args->named[k])) {
             return false;
         }
     }
     if (takes_kwargs && !define(x, kwargs, rest)) return false;
     bool takes_varargs = uses_name(&node->body, varargs);
     if (args->n > n && !takes_varargs)
-        return jinja_fail(r, LULL_EUNSUPPORTED, "macro '%.*s' takes at most %zu arguments",
-                          (int)node->name.n, node->name.s, n);
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "macro '%.*s' takes at most %zu arguments",
+                               (int)node->name.n, node->name.s, n);
     if (!takes_varargs) return true;
-    if (!jinja_new_list(r, JINJA_TUPLE, 4, &rest)) return false;
+    if (!lull_jinja_new_list(r, LULL_JINJA_TUPLE, 4, &rest)) return false;
     for (size_t i = n; i < args->n; i++)
-        if (!jinja_push(r, rest.as.list, args->items[i])) return false;
+        if (!lull_jinja_push(r, rest.as.list, args->items[i])) return false;
     return define(x, varargs, rest);
 }
 
 /* Run a body with its output captured as a string. */
-static bool capture(interpreter *x, const jinja_nodes *body, flow *f, jinja_value *out)
+static bool capture(interpreter *x, const lull_jinja_nodes *body, flow *f, lull_jinja_value *out)
 {
     lull_buffer captured = {0}, *before = x->out;
     x->out = &captured;
     bool is_ok = exec_body(x, body, f);
     x->out = before;
-    if (is_ok) return jinja_take_buffer(&x->run, &captured, out);
+    if (is_ok) return lull_jinja_take_buffer(&x->run, &captured, out);
     lull_buffer_fini(&captured);
     return false;
 }
 
-static bool call_macro(interpreter *x, const macro *m, const jinja_args *args, jinja_value *out)
+static bool call_macro(interpreter *x, const macro *m, const lull_jinja_args *args,
+                       lull_jinja_value *out)
 {
     int n_loops = x->n_loops;
     flow f = FLOW_ON;
@@ -315,66 +318,66 @@ static bool call_macro(interpreter *x, const macro *m, const jinja_args *args, j
     return is_ok;
 }
 
-static bool run_loop(interpreter *x, const jinja_node *n, jinja_value iterable, scope *outer,
-                     int level);
+static bool run_loop(interpreter *x, const lull_jinja_node *n, lull_jinja_value iterable,
+                     scope *outer, int level);
 
-static bool call_loop(interpreter *x, loop *l, const jinja_args *args, jinja_value *out)
+static bool call_loop(interpreter *x, loop *l, const lull_jinja_args *args, lull_jinja_value *out)
 {
     if (!l->node->is_recursive || args->n != 1)
-        return jinja_fail(&x->run, LULL_EUNSUPPORTED, "the loop is not recursive");
+        return lull_jinja_fail(&x->run, LULL_EUNSUPPORTED, "the loop is not recursive");
     lull_buffer captured = {0}, *before = x->out;
     x->out = &captured;
     bool is_ok = run_loop(x, l->node, args->items[0], l->outer, l->level + 1);
     x->out = before;
-    if (is_ok) return jinja_take_buffer(&x->run, &captured, out);
+    if (is_ok) return lull_jinja_take_buffer(&x->run, &captured, out);
     lull_buffer_fini(&captured);
     return false;
 }
 
-static bool call_loop_method(interpreter *x, loop_method *m, const jinja_args *args,
-                             jinja_value *out)
+static bool call_loop_method(interpreter *x, loop_method *m, const lull_jinja_args *args,
+                             lull_jinja_value *out)
 {
-    jinja_run *r = &x->run;
+    lull_jinja_run *r = &x->run;
     if (m->is_cycle) {
-        if (args->n == 0) return jinja_fail(r, LULL_EUNSUPPORTED, "no items to cycle through");
+        if (args->n == 0) return lull_jinja_fail(r, LULL_EUNSUPPORTED, "no items to cycle through");
         *out = args->items[m->loop->at % args->n];
         return true;
     }
-    jinja_value now;
+    lull_jinja_value now;
     bool is_equal = false;
-    if (!jinja_new_list(r, JINJA_TUPLE, args->n, &now)) return false;
+    if (!lull_jinja_new_list(r, LULL_JINJA_TUPLE, args->n, &now)) return false;
     for (size_t i = 0; i < args->n; i++)
-        if (!jinja_push(r, now.as.list, args->items[i])) return false;
-    if (m->loop->has_last_changed && !jinja_equal(r, &now, &m->loop->last_changed, &is_equal))
+        if (!lull_jinja_push(r, now.as.list, args->items[i])) return false;
+    if (m->loop->has_last_changed && !lull_jinja_equal(r, &now, &m->loop->last_changed, &is_equal))
         return false;
     m->loop->has_last_changed = true;
     m->loop->last_changed = now;
-    *out = jinja_bool(!is_equal);
+    *out = lull_jinja_bool(!is_equal);
     return true;
 }
 
-static bool call_value(void *user, const jinja_value *callee, const jinja_args *args,
-                       jinja_value *out)
+static bool call_value(void *user, const lull_jinja_value *callee, const lull_jinja_args *args,
+                       lull_jinja_value *out)
 {
     interpreter *x = user;
     switch (callee->type) {
-    case JINJA_MACRO: return call_macro(x, callee->as.object, args, out);
-    case JINJA_FUNCTION: return jinja_call_global(&x->host, callee, args, out);
-    case JINJA_METHOD: return jinja_call_method(&x->host, callee, args, out);
-    case JINJA_LOOP: return call_loop(x, callee->as.object, args, out);
-    case JINJA_LOOP_METHOD: return call_loop_method(x, callee->as.object, args, out);
-    case JINJA_UNDEFINED:
-        return jinja_fail(&x->run, LULL_EUNSUPPORTED, "'%.*s' is undefined", (int)callee->as.text.n,
-                          callee->as.text.s);
+    case LULL_JINJA_MACRO: return call_macro(x, callee->as.object, args, out);
+    case LULL_JINJA_FUNCTION: return lull_jinja_call_global(&x->host, callee, args, out);
+    case LULL_JINJA_METHOD: return lull_jinja_call_method(&x->host, callee, args, out);
+    case LULL_JINJA_LOOP: return call_loop(x, callee->as.object, args, out);
+    case LULL_JINJA_LOOP_METHOD: return call_loop_method(x, callee->as.object, args, out);
+    case LULL_JINJA_UNDEFINED:
+        return lull_jinja_fail(&x->run, LULL_EUNSUPPORTED, "'%.*s' is undefined",
+                               (int)callee->as.text.n, callee->as.text.s);
     default:
-        return jinja_fail(&x->run, LULL_EUNSUPPORTED, "'%s' object is not callable",
-                          jinja_type_name(callee));
+        return lull_jinja_fail(&x->run, LULL_EUNSUPPORTED, "'%s' object is not callable",
+                               lull_jinja_type_name(callee));
     }
 }
 
 /* ---- expressions ----------------------------------------------------------------------------- */
 
-static bool loop_attribute(interpreter *x, loop *l, jinja_text name, jinja_value *out)
+static bool loop_attribute(interpreter *x, loop *l, lull_jinja_text name, lull_jinja_value *out)
 {
     int64_t n = (int64_t)l->items->n, at = (int64_t)l->at;
     const struct {
@@ -384,37 +387,37 @@ static bool loop_attribute(interpreter *x, loop *l, jinja_text name, jinja_value
                    {"revindex0", n - at - 1}, {"length", n},  {"depth", l->level + 1},
                    {"depth0", l->level}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (jinja_text_is(name, numbers[i].name)) {
-            *out = jinja_int(numbers[i].value);
+        if (lull_jinja_text_is(name, numbers[i].name)) {
+            *out = lull_jinja_int(numbers[i].value);
             return true;
         }
-    *out = jinja_undefined(name);
-    if (jinja_text_is(name, "first")) *out = jinja_bool(at == 0);
-    if (jinja_text_is(name, "last")) *out = jinja_bool(at + 1 == n);
-    if (jinja_text_is(name, "previtem") && at > 0) *out = l->items->items[at - 1];
-    if (jinja_text_is(name, "nextitem") && at + 1 < n) *out = l->items->items[at + 1];
-    bool is_cycle = jinja_text_is(name, "cycle");
-    if (is_cycle || jinja_text_is(name, "changed")) {
-        loop_method *m = jinja_alloc(&x->run, sizeof *m);
+    *out = lull_jinja_undefined(name);
+    if (lull_jinja_text_is(name, "first")) *out = lull_jinja_bool(at == 0);
+    if (lull_jinja_text_is(name, "last")) *out = lull_jinja_bool(at + 1 == n);
+    if (lull_jinja_text_is(name, "previtem") && at > 0) *out = l->items->items[at - 1];
+    if (lull_jinja_text_is(name, "nextitem") && at + 1 < n) *out = l->items->items[at + 1];
+    bool is_cycle = lull_jinja_text_is(name, "cycle");
+    if (is_cycle || lull_jinja_text_is(name, "changed")) {
+        loop_method *m = lull_jinja_alloc(&x->run, sizeof *m);
         if (!m) return false;
         *m = (loop_method){l, is_cycle};
-        *out = (jinja_value){JINJA_LOOP_METHOD, {.object = m}};
+        *out = (lull_jinja_value){LULL_JINJA_LOOP_METHOD, {.object = m}};
     }
     return true;
 }
 
 /* A bound of a slice; *is_given false for None. */
-static bool slice_bound(interpreter *x, const jinja_node *n, int64_t *out, bool *is_given)
+static bool slice_bound(interpreter *x, const lull_jinja_node *n, int64_t *out, bool *is_given)
 {
-    jinja_value v;
+    lull_jinja_value v;
     *is_given = false;
     if (!n) return true;
     if (!eval(x, n, &v)) return false;
-    if (v.type == JINJA_NONE) return true;
-    if (v.type != JINJA_INT && v.type != JINJA_BOOL)
-        return jinja_fail(&x->run, LULL_EUNSUPPORTED, "a slice goes by integers, not %s",
-                          jinja_type_name(&v));
-    *out = jinja_as_int(&v);
+    if (v.type == LULL_JINJA_NONE) return true;
+    if (v.type != LULL_JINJA_INT && v.type != LULL_JINJA_BOOL)
+        return lull_jinja_fail(&x->run, LULL_EUNSUPPORTED, "a slice goes by integers, not %s",
+                               lull_jinja_type_name(&v));
+    *out = lull_jinja_as_int(&v);
     *is_given = true;
     return true;
 }
@@ -425,42 +428,43 @@ static int64_t clamp(int64_t i, int64_t n, int64_t least, int64_t most)
     return i < least ? least : i > most ? most : i;
 }
 
-static bool eval_slice(interpreter *x, const jinja_node *n, jinja_value *out)
+static bool eval_slice(interpreter *x, const lull_jinja_node *n, lull_jinja_value *out)
 {
-    jinja_run *r = &x->run;
-    jinja_value v, parts;
+    lull_jinja_run *r = &x->run;
+    lull_jinja_value v, parts;
     int64_t from = 0, to = 0, step = 1;
     bool has_from, has_to, has_step;
     if (!eval(x, n->a, &v) || !slice_bound(x, n->b, &from, &has_from) ||
         !slice_bound(x, n->c, &to, &has_to) || !slice_bound(x, n->d, &step, &has_step))
         return false;
     if (!has_step) step = 1;
-    if (step == 0) return jinja_fail(r, LULL_EUNSUPPORTED, "the step of a slice must not be zero");
-    if (v.type != JINJA_STRING && !jinja_is_list(&v)) {
-        if (v.type == JINJA_UNDEFINED)
-            return jinja_fail(r, LULL_EUNSUPPORTED, "'%.*s' is undefined", (int)v.as.text.n,
-                              v.as.text.s);
-        *out = jinja_undefined((jinja_text){"slice", 5});
+    if (step == 0)
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "the step of a slice must not be zero");
+    if (v.type != LULL_JINJA_STRING && !lull_jinja_is_list(&v)) {
+        if (v.type == LULL_JINJA_UNDEFINED)
+            return lull_jinja_fail(r, LULL_EUNSUPPORTED, "'%.*s' is undefined", (int)v.as.text.n,
+                                   v.as.text.s);
+        *out = lull_jinja_undefined((lull_jinja_text){"slice", 5});
         return true;
     }
-    bool is_text = v.type == JINJA_STRING;
-    int64_t count = is_text ? (int64_t)jinja_n_chars(v.as.text) : (int64_t)v.as.list->n;
+    bool is_text = v.type == LULL_JINJA_STRING;
+    int64_t count = is_text ? (int64_t)lull_jinja_n_chars(v.as.text) : (int64_t)v.as.list->n;
     int64_t least = step > 0 ? 0 : -1, most = step > 0 ? count : count - 1;
     from = has_from ? clamp(from, count, least, most) : step > 0 ? 0 : count - 1;
     to = has_to ? clamp(to, count, least, most) : step > 0 ? count : -1;
     if (is_text && step == 1) {
-        if (!jinja_step(r, 1 + v.as.text.n / 64)) return false;
-        size_t a = jinja_char_offset(v.as.text, (size_t)from);
-        size_t b = from < to ? jinja_char_offset(v.as.text, (size_t)to) : a;
-        *out = jinja_string(v.as.text.s + a, b - a);
+        if (!lull_jinja_step(r, 1 + v.as.text.n / 64)) return false;
+        size_t a = lull_jinja_char_offset(v.as.text, (size_t)from);
+        size_t b = from < to ? lull_jinja_char_offset(v.as.text, (size_t)to) : a;
+        *out = lull_jinja_string(v.as.text.s + a, b - a);
         return true;
     }
-    jinja_list items;
-    if (!jinja_iterate(r, &v, &items) ||
-        !jinja_new_list(r, is_text ? JINJA_LIST : v.type, 8, &parts))
+    lull_jinja_list items;
+    if (!lull_jinja_iterate(r, &v, &items) ||
+        !lull_jinja_new_list(r, is_text ? LULL_JINJA_LIST : v.type, 8, &parts))
         return false;
     for (int64_t i = from; step > 0 ? i < to : i > to;) {
-        if (!jinja_push(r, parts.as.list, items.items[i])) return false;
+        if (!lull_jinja_push(r, parts.as.list, items.items[i])) return false;
         if (__builtin_add_overflow(i, step, &i)) break;
     }
     *out = parts;
@@ -469,24 +473,24 @@ static bool eval_slice(interpreter *x, const jinja_node *n, jinja_value *out)
     for (size_t i = 0; i < parts.as.list->n; i++)
         lull_buffer_append(&b, parts.as.list->items[i].as.text.s,
                            parts.as.list->items[i].as.text.n);
-    return jinja_take_buffer(r, &b, out);
+    return lull_jinja_take_buffer(r, &b, out);
 }
 
-static bool repeat(interpreter *x, const jinja_value *v, int64_t times, jinja_value *out)
+static bool repeat(interpreter *x, const lull_jinja_value *v, int64_t times, lull_jinja_value *out)
 {
-    jinja_run *r = &x->run;
+    lull_jinja_run *r = &x->run;
     if (times < 0) times = 0;
-    if (v->type == JINJA_STRING) {
+    if (v->type == LULL_JINJA_STRING) {
         lull_buffer b = {0};
-        if (v->as.text.n > 0 && times > (int64_t)(JINJA_MAX_OUTPUT / v->as.text.n))
-            return jinja_fail(r, LULL_EFULL, "its text is too long");
+        if (v->as.text.n > 0 && times > (int64_t)(LULL_JINJA_MAX_OUTPUT / v->as.text.n))
+            return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
         for (int64_t i = 0; i < times; i++) lull_buffer_append(&b, v->as.text.s, v->as.text.n);
-        return jinja_take_buffer(r, &b, out);
+        return lull_jinja_take_buffer(r, &b, out);
     }
-    if (!jinja_new_list(r, v->type, 0, out)) return false;
+    if (!lull_jinja_new_list(r, v->type, 0, out)) return false;
     for (int64_t i = 0; i < times && v->as.list->n > 0; i++)
         for (size_t k = 0; k < v->as.list->n; k++)
-            if (!jinja_push(r, out->as.list, v->as.list->items[k])) return false;
+            if (!lull_jinja_push(r, out->as.list, v->as.list->items[k])) return false;
     return true;
 }
 
@@ -500,41 +504,41 @@ static bool int_power(int64_t base, int64_t exponent, int64_t *out)
     return true;
 }
 
-static bool float_math(interpreter *x, jinja_op op, double a, double b, jinja_value *out)
+static bool float_math(interpreter *x, lull_jinja_op op, double a, double b, lull_jinja_value *out)
 {
-    jinja_run *r = &x->run;
-    if (b == 0 && (op == JINJA_DIV || op == JINJA_FLOORDIV || op == JINJA_MOD))
-        return jinja_fail(r, LULL_EUNSUPPORTED, "division by zero");
+    lull_jinja_run *r = &x->run;
+    if (b == 0 && (op == LULL_JINJA_DIV || op == LULL_JINJA_FLOORDIV || op == LULL_JINJA_MOD))
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "division by zero");
     double v = 0;
     switch (op) {
-    case JINJA_SUB: v = a - b; break;
-    case JINJA_MUL: v = a * b; break;
-    case JINJA_DIV: v = a / b; break;
-    case JINJA_FLOORDIV: v = floor(a / b); break;
-    case JINJA_MOD:
+    case LULL_JINJA_SUB: v = a - b; break;
+    case LULL_JINJA_MUL: v = a * b; break;
+    case LULL_JINJA_DIV: v = a / b; break;
+    case LULL_JINJA_FLOORDIV: v = floor(a / b); break;
+    case LULL_JINJA_MOD:
         v = fmod(a, b);
         if (v != 0 && (v < 0) != (b < 0)) v += b;
         break;
     default: v = pow(a, b); break;
     }
-    if (op == JINJA_POW && !isfinite(v))
-        return jinja_fail(r, LULL_EUNSUPPORTED, "a power that is too large");
-    *out = jinja_float(v);
+    if (op == LULL_JINJA_POW && !isfinite(v))
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "a power that is too large");
+    *out = lull_jinja_float(v);
     return true;
 }
 
-static bool int_math(interpreter *x, jinja_op op, int64_t a, int64_t b, jinja_value *out)
+static bool int_math(interpreter *x, lull_jinja_op op, int64_t a, int64_t b, lull_jinja_value *out)
 {
-    jinja_run *r = &x->run;
+    lull_jinja_run *r = &x->run;
     int64_t v = 0;
     bool is_over = false;
-    if (b == 0 && (op == JINJA_DIV || op == JINJA_FLOORDIV || op == JINJA_MOD))
-        return jinja_fail(r, LULL_EUNSUPPORTED, "division by zero");
+    if (b == 0 && (op == LULL_JINJA_DIV || op == LULL_JINJA_FLOORDIV || op == LULL_JINJA_MOD))
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "division by zero");
     switch (op) {
-    case JINJA_SUB: is_over = __builtin_sub_overflow(a, b, &v); break;
-    case JINJA_MUL: is_over = __builtin_mul_overflow(a, b, &v); break;
-    case JINJA_DIV: return float_math(x, op, (double)a, (double)b, out);
-    case JINJA_FLOORDIV:
+    case LULL_JINJA_SUB: is_over = __builtin_sub_overflow(a, b, &v); break;
+    case LULL_JINJA_MUL: is_over = __builtin_mul_overflow(a, b, &v); break;
+    case LULL_JINJA_DIV: return float_math(x, op, (double)a, (double)b, out);
+    case LULL_JINJA_FLOORDIV:
         if (b == -1) {
             is_over = __builtin_sub_overflow(0, a, &v);
         } else {
@@ -542,7 +546,7 @@ static bool int_math(interpreter *x, jinja_op op, int64_t a, int64_t b, jinja_va
             if (a % b != 0 && (a < 0) != (b < 0)) v--;
         }
         break;
-    case JINJA_MOD:
+    case LULL_JINJA_MOD:
         v = b == -1 ? 0 : a % b;
         if (v != 0 && (v < 0) != (b < 0)) v += b;
         break;
@@ -551,217 +555,223 @@ static bool int_math(interpreter *x, jinja_op op, int64_t a, int64_t b, jinja_va
         is_over = !int_power(a, b, &v);
         break;
     }
-    if (is_over) return jinja_fail(r, LULL_EUNSUPPORTED, "a number beyond 64 bits");
-    *out = jinja_int(v);
+    if (is_over) return lull_jinja_fail(r, LULL_EUNSUPPORTED, "a number beyond 64 bits");
+    *out = lull_jinja_int(v);
     return true;
 }
 
-static bool eval_binary(interpreter *x, const jinja_node *n, jinja_value *out)
+static bool eval_binary(interpreter *x, const lull_jinja_node *n, lull_jinja_value *out)
 {
-    jinja_run *r = &x->run;
-    jinja_value a, b;
+    lull_jinja_run *r = &x->run;
+    lull_jinja_value a, b;
     if (!eval(x, n->a, &a) || !eval(x, n->b, &b)) return false;
     stand_at(x, n);
-    if (n->op == JINJA_ADD) return jinja_add(r, &a, &b, out);
-    bool a_repeats = a.type == JINJA_STRING || jinja_is_list(&a);
-    bool b_repeats = b.type == JINJA_STRING || jinja_is_list(&b);
-    if (n->op == JINJA_MUL && a_repeats && (b.type == JINJA_INT || b.type == JINJA_BOOL))
-        return repeat(x, &a, jinja_as_int(&b), out);
-    if (n->op == JINJA_MUL && b_repeats && (a.type == JINJA_INT || a.type == JINJA_BOOL))
-        return repeat(x, &b, jinja_as_int(&a), out);
-    if (n->op == JINJA_MOD && a.type == JINJA_STRING) {
-        jinja_args args = {.items = b.type == JINJA_TUPLE ? b.as.list->items : &b,
-                           .n = b.type == JINJA_TUPLE ? b.as.list->n : 1};
-        return jinja_apply_filter(&x->host, (jinja_text){"format", 6}, &a, &args, out);
+    if (n->op == LULL_JINJA_ADD) return lull_jinja_add(r, &a, &b, out);
+    bool a_repeats = a.type == LULL_JINJA_STRING || lull_jinja_is_list(&a);
+    bool b_repeats = b.type == LULL_JINJA_STRING || lull_jinja_is_list(&b);
+    if (n->op == LULL_JINJA_MUL && a_repeats &&
+        (b.type == LULL_JINJA_INT || b.type == LULL_JINJA_BOOL))
+        return repeat(x, &a, lull_jinja_as_int(&b), out);
+    if (n->op == LULL_JINJA_MUL && b_repeats &&
+        (a.type == LULL_JINJA_INT || a.type == LULL_JINJA_BOOL))
+        return repeat(x, &b, lull_jinja_as_int(&a), out);
+    if (n->op == LULL_JINJA_MOD && a.type == LULL_JINJA_STRING) {
+        lull_jinja_args args = {.items = b.type == LULL_JINJA_TUPLE ? b.as.list->items : &b,
+                                .n = b.type == LULL_JINJA_TUPLE ? b.as.list->n : 1};
+        return lull_jinja_apply_filter(&x->host, (lull_jinja_text){"format", 6}, &a, &args, out);
     }
-    if (!jinja_is_number(&a) || !jinja_is_number(&b))
-        return jinja_fail(r, LULL_EUNSUPPORTED, "'%s' and '%s' cannot be calculated with",
-                          jinja_type_name(&a), jinja_type_name(&b));
-    if (a.type == JINJA_FLOAT || b.type == JINJA_FLOAT)
-        return float_math(x, n->op, jinja_as_float(&a), jinja_as_float(&b), out);
-    return int_math(x, n->op, jinja_as_int(&a), jinja_as_int(&b), out);
+    if (!lull_jinja_is_number(&a) || !lull_jinja_is_number(&b))
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "'%s' and '%s' cannot be calculated with",
+                               lull_jinja_type_name(&a), lull_jinja_type_name(&b));
+    if (a.type == LULL_JINJA_FLOAT || b.type == LULL_JINJA_FLOAT)
+        return float_math(x, n->op, lull_jinja_as_float(&a), lull_jinja_as_float(&b), out);
+    return int_math(x, n->op, lull_jinja_as_int(&a), lull_jinja_as_int(&b), out);
 }
 
-static bool compare_one(interpreter *x, jinja_op op, const jinja_value *a, const jinja_value *b,
-                        bool *out)
+static bool compare_one(interpreter *x, lull_jinja_op op, const lull_jinja_value *a,
+                        const lull_jinja_value *b, bool *out)
 {
-    jinja_run *r = &x->run;
+    lull_jinja_run *r = &x->run;
     int order;
     switch (op) {
-    case JINJA_EQ: return jinja_equal(r, a, b, out);
-    case JINJA_NE:
-        if (!jinja_equal(r, a, b, out)) return false;
+    case LULL_JINJA_EQ: return lull_jinja_equal(r, a, b, out);
+    case LULL_JINJA_NE:
+        if (!lull_jinja_equal(r, a, b, out)) return false;
         *out = !*out;
         return true;
-    case JINJA_IN: return jinja_contains(r, b, a, out);
-    case JINJA_NOT_IN:
-        if (!jinja_contains(r, b, a, out)) return false;
+    case LULL_JINJA_IN: return lull_jinja_contains(r, b, a, out);
+    case LULL_JINJA_NOT_IN:
+        if (!lull_jinja_contains(r, b, a, out)) return false;
         *out = !*out;
         return true;
     default:
-        if (!jinja_compare(r, a, b, &order)) return false;
-        *out = op == JINJA_LT   ? order < 0
-               : op == JINJA_LE ? order <= 0
-               : op == JINJA_GT ? order > 0
-                                : order >= 0;
+        if (!lull_jinja_compare(r, a, b, &order)) return false;
+        *out = op == LULL_JINJA_LT   ? order < 0
+               : op == LULL_JINJA_LE ? order <= 0
+               : op == LULL_JINJA_GT ? order > 0
+                                     : order >= 0;
         return true;
     }
 }
 
-static bool eval_compare(interpreter *x, const jinja_node *n, jinja_value *out)
+static bool eval_compare(interpreter *x, const lull_jinja_node *n, lull_jinja_value *out)
 {
-    jinja_value left, right;
+    lull_jinja_value left, right;
     bool truth = true;
     if (!eval(x, n->a, &left)) return false;
     for (size_t i = 0; i < n->items.n && truth; i++) {
-        const jinja_node *operand = n->items.items[i];
+        const lull_jinja_node *operand = n->items.items[i];
         if (!eval(x, operand->a, &right)) return false;
         stand_at(x, operand);
         if (!compare_one(x, operand->op, &left, &right, &truth)) return false;
         left = right;
     }
-    *out = jinja_bool(truth);
+    *out = lull_jinja_bool(truth);
     return true;
 }
 
-static bool eval_items(interpreter *x, const jinja_node *n, jinja_type type, jinja_value *out)
+static bool eval_items(interpreter *x, const lull_jinja_node *n, lull_jinja_type type,
+                       lull_jinja_value *out)
 {
-    if (!jinja_new_list(&x->run, type, n->items.n, out)) return false;
+    if (!lull_jinja_new_list(&x->run, type, n->items.n, out)) return false;
     for (size_t i = 0; i < n->items.n; i++) {
-        jinja_value v;
-        if (!eval(x, n->items.items[i], &v) || !jinja_push(&x->run, out->as.list, v)) return false;
-    }
-    return true;
-}
-
-static bool eval_dict(interpreter *x, const jinja_node *n, jinja_value *out)
-{
-    if (!jinja_new_dict(&x->run, out)) return false;
-    for (size_t i = 0; i < n->items.n; i += 2) {
-        jinja_value key, v;
-        if (!eval(x, n->items.items[i], &key) || !eval(x, n->items.items[i + 1], &v) ||
-            !jinja_set(&x->run, out->as.dict, key, v))
+        lull_jinja_value v;
+        if (!eval(x, n->items.items[i], &v) || !lull_jinja_push(&x->run, out->as.list, v))
             return false;
     }
     return true;
 }
 
-static bool eval_concat(interpreter *x, const jinja_node *n, jinja_value *out)
+static bool eval_dict(interpreter *x, const lull_jinja_node *n, lull_jinja_value *out)
+{
+    if (!lull_jinja_new_dict(&x->run, out)) return false;
+    for (size_t i = 0; i < n->items.n; i += 2) {
+        lull_jinja_value key, v;
+        if (!eval(x, n->items.items[i], &key) || !eval(x, n->items.items[i + 1], &v) ||
+            !lull_jinja_set(&x->run, out->as.dict, key, v))
+            return false;
+    }
+    return true;
+}
+
+static bool eval_concat(interpreter *x, const lull_jinja_node *n, lull_jinja_value *out)
 {
     lull_buffer b = {0};
     for (size_t i = 0; i < n->items.n; i++) {
-        jinja_value v;
-        if (!eval(x, n->items.items[i], &v) || !jinja_print(&x->run, &v, false, &b)) {
+        lull_jinja_value v;
+        if (!eval(x, n->items.items[i], &v) || !lull_jinja_print(&x->run, &v, false, &b)) {
             lull_buffer_fini(&b);
             return false;
         }
     }
-    return jinja_take_buffer(&x->run, &b, out);
+    return lull_jinja_take_buffer(&x->run, &b, out);
 }
 
-static bool eval_filter(interpreter *x, const jinja_node *n, jinja_value *out)
+static bool eval_filter(interpreter *x, const lull_jinja_node *n, lull_jinja_value *out)
 {
-    jinja_args args;
-    jinja_value v;
+    lull_jinja_args args;
+    lull_jinja_value v;
     if (!eval(x, n->a, &v) || !eval_args(x, n, &args)) return false;
     stand_at(x, n);
-    return jinja_apply_filter(&x->host, n->name, &v, &args, out);
+    return lull_jinja_apply_filter(&x->host, n->name, &v, &args, out);
 }
 
 /* The chain of filters of a block, applied to its text. */
-static bool filter_block(interpreter *x, const jinja_node *n, jinja_value text, jinja_value *out)
+static bool filter_block(interpreter *x, const lull_jinja_node *n, lull_jinja_value text,
+                         lull_jinja_value *out)
 {
-    jinja_args args;
+    lull_jinja_args args;
     *out = text;
     if (!n) return true;
     if (n->a && !filter_block(x, n->a, text, out)) return false;
-    jinja_value of = *out;
+    lull_jinja_value of = *out;
     if (!eval_args(x, n, &args)) return false;
     stand_at(x, n);
-    return jinja_apply_filter(&x->host, n->name, &of, &args, out);
+    return lull_jinja_apply_filter(&x->host, n->name, &of, &args, out);
 }
 
-static bool eval_test(interpreter *x, const jinja_node *n, jinja_value *out)
+static bool eval_test(interpreter *x, const lull_jinja_node *n, lull_jinja_value *out)
 {
-    jinja_args args;
-    jinja_value v;
+    lull_jinja_args args;
+    lull_jinja_value v;
     bool truth;
     if (!eval(x, n->a, &v) || !eval_args(x, n, &args)) return false;
     stand_at(x, n);
-    if (!jinja_apply_test(&x->host, n->name, &v, &args, &truth)) return false;
-    *out = jinja_bool(truth);
+    if (!lull_jinja_apply_test(&x->host, n->name, &v, &args, &truth)) return false;
+    *out = lull_jinja_bool(truth);
     return true;
 }
 
-static bool eval_sign(interpreter *x, const jinja_node *n, jinja_value *out)
+static bool eval_sign(interpreter *x, const lull_jinja_node *n, lull_jinja_value *out)
 {
-    jinja_value v;
+    lull_jinja_value v;
     if (!eval(x, n->a, &v)) return false;
     stand_at(x, n);
-    if (!jinja_is_number(&v))
-        return jinja_fail(&x->run, LULL_EUNSUPPORTED, "'%s' has no sign", jinja_type_name(&v));
-    if (v.type == JINJA_FLOAT)
-        *out = jinja_float(n->kind == JINJA_NEGATE ? -v.as.number : v.as.number);
-    else if (n->kind == JINJA_NEGATE)
-        return int_math(x, JINJA_SUB, 0, jinja_as_int(&v), out);
+    if (!lull_jinja_is_number(&v))
+        return lull_jinja_fail(&x->run, LULL_EUNSUPPORTED, "'%s' has no sign",
+                               lull_jinja_type_name(&v));
+    if (v.type == LULL_JINJA_FLOAT)
+        *out = lull_jinja_float(n->kind == LULL_JINJA_NEGATE ? -v.as.number : v.as.number);
+    else if (n->kind == LULL_JINJA_NEGATE)
+        return int_math(x, LULL_JINJA_SUB, 0, lull_jinja_as_int(&v), out);
     else
-        *out = jinja_int(jinja_as_int(&v));
+        *out = lull_jinja_int(lull_jinja_as_int(&v));
     return true;
 }
 
-static bool eval_node(interpreter *x, const jinja_node *n, jinja_value *out)
+static bool eval_node(interpreter *x, const lull_jinja_node *n, lull_jinja_value *out)
 {
-    jinja_value a, b;
+    lull_jinja_value a, b;
     switch (n->kind) {
-    case JINJA_CONST: *out = n->value; return true;
-    case JINJA_NAME: return look_up(x, n->name, out);
-    case JINJA_MAKE_LIST: return eval_items(x, n, JINJA_LIST, out);
-    case JINJA_MAKE_TUPLE: return eval_items(x, n, JINJA_TUPLE, out);
-    case JINJA_MAKE_DICT: return eval_dict(x, n, out);
-    case JINJA_ATTRIBUTE:
+    case LULL_JINJA_CONST: *out = n->value; return true;
+    case LULL_JINJA_NAME: return look_up(x, n->name, out);
+    case LULL_JINJA_MAKE_LIST: return eval_items(x, n, LULL_JINJA_LIST, out);
+    case LULL_JINJA_MAKE_TUPLE: return eval_items(x, n, LULL_JINJA_TUPLE, out);
+    case LULL_JINJA_MAKE_DICT: return eval_dict(x, n, out);
+    case LULL_JINJA_ATTRIBUTE:
         if (!eval(x, n->a, &a)) return false;
         stand_at(x, n);
-        return a.type == JINJA_LOOP ? loop_attribute(x, a.as.object, n->name, out)
-                                    : jinja_get_attribute(&x->run, &a, n->name, out);
-    case JINJA_ITEM:
+        return a.type == LULL_JINJA_LOOP ? loop_attribute(x, a.as.object, n->name, out)
+                                         : lull_jinja_get_attribute(&x->run, &a, n->name, out);
+    case LULL_JINJA_ITEM:
         if (!eval(x, n->a, &a) || !eval(x, n->b, &b)) return false;
         stand_at(x, n);
-        if (a.type == JINJA_LOOP && b.type == JINJA_STRING)
+        if (a.type == LULL_JINJA_LOOP && b.type == LULL_JINJA_STRING)
             return loop_attribute(x, a.as.object, b.as.text, out);
-        return jinja_get_item(&x->run, &a, &b, out);
-    case JINJA_SLICE: return eval_slice(x, n, out);
-    case JINJA_CALL: {
-        jinja_args args;
+        return lull_jinja_get_item(&x->run, &a, &b, out);
+    case LULL_JINJA_SLICE: return eval_slice(x, n, out);
+    case LULL_JINJA_CALL: {
+        lull_jinja_args args;
         if (!eval(x, n->a, &a) || !eval_args(x, n, &args)) return false;
         stand_at(x, n);
         return call_value(x, &a, &args, out);
     }
-    case JINJA_FILTER: return eval_filter(x, n, out);
-    case JINJA_TEST: return eval_test(x, n, out);
-    case JINJA_NOT:
+    case LULL_JINJA_FILTER: return eval_filter(x, n, out);
+    case LULL_JINJA_TEST: return eval_test(x, n, out);
+    case LULL_JINJA_NOT:
         if (!eval(x, n->a, &a)) return false;
-        *out = jinja_bool(!jinja_truth(&a));
+        *out = lull_jinja_bool(!lull_jinja_truth(&a));
         return true;
-    case JINJA_AND:
-    case JINJA_OR:
+    case LULL_JINJA_AND:
+    case LULL_JINJA_OR:
         if (!eval(x, n->a, out)) return false;
-        return jinja_truth(out) == (n->kind == JINJA_OR) || eval(x, n->b, out);
-    case JINJA_CONDITIONAL:
+        return lull_jinja_truth(out) == (n->kind == LULL_JINJA_OR) || eval(x, n->b, out);
+    case LULL_JINJA_CONDITIONAL:
         if (!eval(x, n->a, &a)) return false;
-        if (jinja_truth(&a)) return eval(x, n->b, out);
+        if (lull_jinja_truth(&a)) return eval(x, n->b, out);
         if (n->c) return eval(x, n->c, out);
-        *out = jinja_undefined((jinja_text){"the inline if without else", 26});
+        *out = lull_jinja_undefined((lull_jinja_text){"the inline if without else", 26});
         return true;
-    case JINJA_COMPARE: return eval_compare(x, n, out);
-    case JINJA_BINARY: return eval_binary(x, n, out);
-    case JINJA_NEGATE:
-    case JINJA_PLUS: return eval_sign(x, n, out);
-    case JINJA_CONCAT: return eval_concat(x, n, out);
-    default: return jinja_fail(&x->run, LULL_EUNSUPPORTED, "this is not an expression");
+    case LULL_JINJA_COMPARE: return eval_compare(x, n, out);
+    case LULL_JINJA_BINARY: return eval_binary(x, n, out);
+    case LULL_JINJA_NEGATE:
+    case LULL_JINJA_PLUS: return eval_sign(x, n, out);
+    case LULL_JINJA_CONCAT: return eval_concat(x, n, out);
+    default: return lull_jinja_fail(&x->run, LULL_EUNSUPPORTED, "this is not an expression");
     }
 }
 
-static bool eval(interpreter *x, const jinja_node *n, jinja_value *out)
+static bool eval(interpreter *x, const lull_jinja_node *n, lull_jinja_value *out)
 {
     if (!enter(x, n)) return false;
     bool is_ok = eval_node(x, n, out);
@@ -771,38 +781,39 @@ static bool eval(interpreter *x, const jinja_node *n, jinja_value *out)
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
-static bool print_value(interpreter *x, const jinja_value *v)
+static bool print_value(interpreter *x, const lull_jinja_value *v)
 {
     size_t before = x->out->n_bytes;
-    if (!jinja_print(&x->run, v, false, x->out)) return false;
+    if (!lull_jinja_print(&x->run, v, false, x->out)) return false;
     x->run.n_output += x->out->n_bytes - before;
-    return x->run.n_output <= JINJA_MAX_OUTPUT ||
-           jinja_fail(&x->run, LULL_EFULL, "its text is too long");
+    return x->run.n_output <= LULL_JINJA_MAX_OUTPUT ||
+           lull_jinja_fail(&x->run, LULL_EFULL, "its text is too long");
 }
 
-static bool run_loop(interpreter *x, const jinja_node *n, jinja_value iterable, scope *outer,
-                     int level)
+static bool run_loop(interpreter *x, const lull_jinja_node *n, lull_jinja_value iterable,
+                     scope *outer, int level)
 {
-    static const jinja_text loop_name = {"loop", 4};
-    jinja_run *r = &x->run;
-    jinja_list all;
-    jinja_value items;
+    static const lull_jinja_text loop_name = {"loop", 4};
+    lull_jinja_run *r = &x->run;
+    lull_jinja_list all;
+    lull_jinja_value items;
     scope *before = x->scope;
     flow f = FLOW_ON;
     bool is_ok = true;
     stand_at(x, n);
-    if (!jinja_iterate(r, &iterable, &all)) return false;
+    if (!lull_jinja_iterate(r, &iterable, &all)) return false;
     if (!enter(x, n)) return false;
-    loop *l = jinja_alloc(r, sizeof *l);
-    if (!l || !jinja_new_list(r, JINJA_LIST, n->c ? 4 : all.n, &items)) return false;
+    loop *l = lull_jinja_alloc(r, sizeof *l);
+    if (!l || !lull_jinja_new_list(r, LULL_JINJA_LIST, n->c ? 4 : all.n, &items)) return false;
     for (size_t i = 0; i < all.n && is_ok; i++) {
-        jinja_value truth = jinja_bool(true);
+        lull_jinja_value truth = lull_jinja_bool(true);
         if (n->c) {
             push_scope(x, outer);
             is_ok = r->status == LULL_OK && assign(x, n->a, all.items[i]) && eval(x, n->c, &truth);
             x->scope = before;
         }
-        if (is_ok && jinja_truth(&truth)) is_ok = jinja_push(r, items.as.list, all.items[i]);
+        if (is_ok && lull_jinja_truth(&truth))
+            is_ok = lull_jinja_push(r, items.as.list, all.items[i]);
     }
     *l = (loop){.items = items.as.list, .level = level, .node = n, .outer = outer};
     x->n_loops++;
@@ -810,7 +821,7 @@ static bool run_loop(interpreter *x, const jinja_node *n, jinja_value iterable, 
         f = FLOW_ON;
         push_scope(x, outer);
         is_ok = r->status == LULL_OK && assign(x, n->a, l->items->items[l->at]) &&
-                define(x, loop_name, (jinja_value){JINJA_LOOP, {.object = l}}) &&
+                define(x, loop_name, (lull_jinja_value){LULL_JINJA_LOOP, {.object = l}}) &&
                 exec_body(x, &n->body, &f);
         x->scope = before;
     }
@@ -826,10 +837,10 @@ static bool run_loop(interpreter *x, const jinja_node *n, jinja_value iterable, 
 }
 
 /* A body in a scope of its own, captured as a string and filtered. */
-static bool capture_block(interpreter *x, const jinja_node *n, const jinja_node *filters, flow *f,
-                          jinja_value *out)
+static bool capture_block(interpreter *x, const lull_jinja_node *n, const lull_jinja_node *filters,
+                          flow *f, lull_jinja_value *out)
 {
-    jinja_value text;
+    lull_jinja_value text;
     scope *before = push_scope(x, x->scope);
     if (x->run.status != LULL_OK) return false;
     bool is_ok = capture(x, &n->body, f, &text) && filter_block(x, filters, text, out);
@@ -837,31 +848,31 @@ static bool capture_block(interpreter *x, const jinja_node *n, const jinja_node 
     return is_ok;
 }
 
-static bool make_macro(interpreter *x, const jinja_node *n, jinja_value *out)
+static bool make_macro(interpreter *x, const lull_jinja_node *n, lull_jinja_value *out)
 {
-    macro *m = jinja_alloc(&x->run, sizeof *m);
+    macro *m = lull_jinja_alloc(&x->run, sizeof *m);
     if (!m) return false;
     *m = (macro){n, x->scope};
-    *out = (jinja_value){JINJA_MACRO, {.object = m}};
+    *out = (lull_jinja_value){LULL_JINJA_MACRO, {.object = m}};
     return true;
 }
 
 /* Call with one more argument, `caller`: the block as a macro. */
-static bool exec_call_block(interpreter *x, const jinja_node *n)
+static bool exec_call_block(interpreter *x, const lull_jinja_node *n)
 {
-    jinja_run *r = &x->run;
-    jinja_value callee, caller, out;
-    jinja_args args;
+    lull_jinja_run *r = &x->run;
+    lull_jinja_value callee, caller, out;
+    lull_jinja_args args;
     if (!eval(x, n->a->a, &callee) || !eval_args(x, n->a, &args) || !make_macro(x, n, &caller))
         return false;
-    jinja_text *names = jinja_alloc(r, (args.n_named + 1) * sizeof *names);
-    jinja_value *named = jinja_alloc(r, (args.n_named + 1) * sizeof *named);
+    lull_jinja_text *names = lull_jinja_alloc(r, (args.n_named + 1) * sizeof *names);
+    lull_jinja_value *named = lull_jinja_alloc(r, (args.n_named + 1) * sizeof *named);
     if (!names || !named) return false;
     if (args.n_named > 0) {
         memcpy(names, args.names, args.n_named * sizeof *names);
         memcpy(named, args.named, args.n_named * sizeof *named);
     }
-    names[args.n_named] = (jinja_text){"caller", 6};
+    names[args.n_named] = (lull_jinja_text){"caller", 6};
     named[args.n_named++] = caller;
     args.names = names;
     args.named = named;
@@ -869,14 +880,14 @@ static bool exec_call_block(interpreter *x, const jinja_node *n)
     return call_value(x, &callee, &args, &out) && print_value(x, &out);
 }
 
-static bool exec_with(interpreter *x, const jinja_node *n, flow *f)
+static bool exec_with(interpreter *x, const lull_jinja_node *n, flow *f)
 {
     scope *outer = x->scope;
     bool is_ok = true;
     push_scope(x, outer);
     if (x->run.status != LULL_OK) return false;
     for (size_t i = 0; i < n->items.n && is_ok; i += 2) {
-        jinja_value v;
+        lull_jinja_value v;
         scope *inner = x->scope;
         x->scope = outer; /* values do not see the names that stand before them */
         is_ok = eval(x, n->items.items[i + 1], &v);
@@ -888,37 +899,37 @@ static bool exec_with(interpreter *x, const jinja_node *n, flow *f)
     return is_ok;
 }
 
-static bool exec_statement(interpreter *x, const jinja_node *n, flow *f)
+static bool exec_statement(interpreter *x, const lull_jinja_node *n, flow *f)
 {
-    jinja_value v;
+    lull_jinja_value v;
     switch (n->kind) {
-    case JINJA_DATA: return print_value(x, &n->value);
-    case JINJA_OUTPUT:
+    case LULL_JINJA_DATA: return print_value(x, &n->value);
+    case LULL_JINJA_OUTPUT:
         for (size_t i = 0; i < n->items.n; i++)
             if (!eval(x, n->items.items[i], &v) || !print_value(x, &v)) return false;
         return true;
-    case JINJA_FOR: return eval(x, n->b, &v) && run_loop(x, n, v, x->scope, 0);
-    case JINJA_IF:
+    case LULL_JINJA_FOR: return eval(x, n->b, &v) && run_loop(x, n, v, x->scope, 0);
+    case LULL_JINJA_IF:
         if (!eval(x, n->a, &v)) return false;
-        return exec_body(x, jinja_truth(&v) ? &n->body : &n->otherwise, f);
-    case JINJA_SET: return eval(x, n->b, &v) && assign(x, n->a, v);
-    case JINJA_SET_BLOCK: return capture_block(x, n, n->b, f, &v) && assign(x, n->a, v);
-    case JINJA_FILTER_BLOCK: return capture_block(x, n, n->a, f, &v) && print_value(x, &v);
-    case JINJA_MACRO_DEF: return make_macro(x, n, &v) && define(x, n->name, v);
-    case JINJA_CALL_BLOCK: return exec_call_block(x, n);
-    case JINJA_WITH: return exec_with(x, n, f);
-    case JINJA_SCOPE: return exec_body(x, &n->body, f);
-    case JINJA_BREAK:
-    case JINJA_CONTINUE:
+        return exec_body(x, lull_jinja_truth(&v) ? &n->body : &n->otherwise, f);
+    case LULL_JINJA_SET: return eval(x, n->b, &v) && assign(x, n->a, v);
+    case LULL_JINJA_SET_BLOCK: return capture_block(x, n, n->b, f, &v) && assign(x, n->a, v);
+    case LULL_JINJA_FILTER_BLOCK: return capture_block(x, n, n->a, f, &v) && print_value(x, &v);
+    case LULL_JINJA_MACRO_DEF: return make_macro(x, n, &v) && define(x, n->name, v);
+    case LULL_JINJA_CALL_BLOCK: return exec_call_block(x, n);
+    case LULL_JINJA_WITH: return exec_with(x, n, f);
+    case LULL_JINJA_SCOPE: return exec_body(x, &n->body, f);
+    case LULL_JINJA_BREAK:
+    case LULL_JINJA_CONTINUE:
         if (x->n_loops == 0)
-            return jinja_fail(&x->run, LULL_EUNSUPPORTED, "break or continue outside a loop");
-        *f = n->kind == JINJA_BREAK ? FLOW_BREAK : FLOW_CONTINUE;
+            return lull_jinja_fail(&x->run, LULL_EUNSUPPORTED, "break or continue outside a loop");
+        *f = n->kind == LULL_JINJA_BREAK ? FLOW_BREAK : FLOW_CONTINUE;
         return true;
-    default: return jinja_fail(&x->run, LULL_EUNSUPPORTED, "this is not a statement");
+    default: return lull_jinja_fail(&x->run, LULL_EUNSUPPORTED, "this is not a statement");
     }
 }
 
-static bool exec_body(interpreter *x, const jinja_nodes *body, flow *f)
+static bool exec_body(interpreter *x, const lull_jinja_nodes *body, flow *f)
 {
     for (size_t i = 0; i < body->n && *f == FLOW_ON; i++) {
         if (!enter(x, body->items[i]) || !exec_statement(x, body->items[i], f)) return false;
@@ -945,7 +956,7 @@ lull_status lull_jinja_parse(const char *src, size_t n_bytes, lull_jinja **out, 
         t->source[n++] = src[i] == '\r' ? '\n' : src[i];
     }
     if (n > 0 && t->source[n - 1] == '\n') n--;
-    lull_status st = jinja_parse(t->source, n, &t->arena, &t->body, err);
+    lull_status st = lull_jinja_parse_nodes(t->source, n, &t->arena, &t->body, err);
     if (st != LULL_OK) {
         lull_jinja_free(t);
         *out = NULL;
@@ -966,14 +977,14 @@ lull_status lull_jinja_render(const lull_jinja *t, const json_t *vars, char **te
     lull_buffer out = {0};
     scope root = {0};
     interpreter x = {.run = {.err = err, .line = 1, .column = 1}, .out = &out, .scope = &root};
-    x.host = (jinja_host){&x.run, &x, call_value};
-    jinja_value globals;
+    x.host = (lull_jinja_host){&x.run, &x, call_value};
+    lull_jinja_value globals;
     flow f = FLOW_ON;
     *text = NULL;
     *n_bytes = 0;
-    bool is_ok = jinja_from_json(&x.run, vars, &globals);
-    if (is_ok && globals.type != JINJA_DICT)
-        is_ok = jinja_fail(&x.run, LULL_EINVAL, "its variables must be a JSON object");
+    bool is_ok = lull_jinja_from_json(&x.run, vars, &globals);
+    if (is_ok && globals.type != LULL_JINJA_DICT)
+        is_ok = lull_jinja_fail(&x.run, LULL_EINVAL, "its variables must be a JSON object");
     if (is_ok) {
         x.vars = globals.as.dict;
         x.run.n_steps = 0; /* what the caller gave is not the template's doing */
@@ -981,7 +992,7 @@ lull_status lull_jinja_render(const lull_jinja *t, const json_t *vars, char **te
     }
     if (is_ok) {
         *text = lull_buffer_take(&out, n_bytes);
-        if (!*text) jinja_fail(&x.run, LULL_ENOMEM, "out of memory");
+        if (!*text) lull_jinja_fail(&x.run, LULL_ENOMEM, "out of memory");
     }
     lull_buffer_fini(&out);
     lull_arena_fini(&x.run.arena);

@@ -12,7 +12,7 @@ typedef struct lexer {
     size_t line_start;
     bool is_line_start; /* what was matched last ended with a newline */
     lull_arena *arena;
-    jinja_tokens *out;
+    lull_jinja_tokens *out;
     lull_error *err;
 } lexer;
 
@@ -36,12 +36,12 @@ static lull_status fail_at(lexer *x, size_t at, const char *what)
                      column, what);
 }
 
-static lull_status push(lexer *x, jinja_token t, size_t at)
+static lull_status push(lexer *x, lull_jinja_token t, size_t at)
 {
-    jinja_tokens *out = x->out;
+    lull_jinja_tokens *out = x->out;
     if (out->n == out->cap) {
         size_t cap = out->cap ? 2 * out->cap : 256;
-        jinja_token *items = realloc(out->items, cap * sizeof *items);
+        lull_jinja_token *items = realloc(out->items, cap * sizeof *items);
         if (!items) return lull_fail(x->err, LULL_ENOMEM, "out of memory for the template");
         out->items = items;
         out->cap = cap;
@@ -61,7 +61,7 @@ static size_t skip_space(const lexer *x, size_t at)
 {
     while (at < x->n) {
         size_t k;
-        if (!jinja_is_space(jinja_char_at(x->src + at, x->n - at, &k))) break;
+        if (!lull_jinja_is_space(lull_jinja_char_at(x->src + at, x->n - at, &k))) break;
         at += k;
     }
     return at;
@@ -72,7 +72,7 @@ static size_t strip_end(const lexer *x, size_t from, size_t to)
 {
     size_t end = from;
     for (size_t i = from, k; i < to; i += k)
-        if (!jinja_is_space(jinja_char_at(x->src + i, to - i, &k))) end = i + k;
+        if (!lull_jinja_is_space(lull_jinja_char_at(x->src + i, to - i, &k))) end = i + k;
     return end;
 }
 
@@ -88,7 +88,7 @@ static lull_status push_text(lexer *x, size_t tag, char sign, bool is_variable)
         if ((line > from || x->is_line_start) && skip_space(x, line) >= to) to = line;
     }
     if (to == from) return LULL_OK;
-    jinja_token t = {.type = JINJA_T_DATA, .text = {x->src + from, to - from}};
+    lull_jinja_token t = {.type = LULL_JINJA_T_DATA, .text = {x->src + from, to - from}};
     return push(x, t, from);
 }
 
@@ -121,7 +121,7 @@ static int hex_value(char c)
 }
 
 /* Python's escapes in src [from, to), to the arena. */
-static lull_status unescape(lexer *x, size_t from, size_t to, jinja_text *out)
+static lull_status unescape(lexer *x, size_t from, size_t to, lull_jinja_text *out)
 {
     char *p = lull_arena_alloc(x->arena, to - from + 4);
     if (!p) return lull_fail(x->err, LULL_ENOMEM, "out of memory for the template");
@@ -146,14 +146,14 @@ static lull_status unescape(lexer *x, size_t from, size_t to, jinja_text *out)
                 v = v << 4 | (uint32_t)h;
             }
             if (v > 0x10ffff) return fail_at(x, i, "a broken \\U in a string");
-            p += jinja_put_char(v, p);
+            p += lull_jinja_put_char(v, p);
             i += (size_t)n_hex;
         } else if (c >= '0' && c <= '7') {
             uint32_t v = 0;
             size_t k = 0;
             for (; k < 3 && i + k < to && x->src[i + k] >= '0' && x->src[i + k] <= '7'; k++)
                 v = v << 3 | (uint32_t)(x->src[i + k] - '0');
-            p += jinja_put_char(v, p);
+            p += lull_jinja_put_char(v, p);
             i += k - 1;
         } else {
             *p++ = '\\';
@@ -170,7 +170,7 @@ static lull_status lex_string(lexer *x)
     char quote = x->src[x->at];
     while (to < x->n && x->src[to] != quote) to += x->src[to] == '\\' ? 2 : 1;
     if (to >= x->n) return fail_at(x, x->at, "a string without an end");
-    jinja_token t = {.type = JINJA_T_STRING};
+    lull_jinja_token t = {.type = LULL_JINJA_T_STRING};
     lull_status st = unescape(x, from, to, &t.text);
     if (st != LULL_OK) return st;
     st = push(x, t, x->at);
@@ -193,7 +193,7 @@ static lull_status lex_number(lexer *x)
 {
     char text[64];
     size_t n = 0, from = x->at, at = from;
-    jinja_token t = {.type = JINJA_T_INT};
+    lull_jinja_token t = {.type = LULL_JINJA_T_INT};
     char kind = at + 1 < x->n && x->src[at] == '0' ? (char)(x->src[at + 1] | 32) : 0;
     if (kind == 'x' || kind == 'o' || kind == 'b') {
         int base = kind == 'x' ? 16 : kind == 'o' ? 8 : 2, digit;
@@ -226,7 +226,7 @@ static lull_status lex_number(lexer *x)
         text[n] = '\0';
         errno = 0;
         if (at > whole_end) {
-            t.type = JINJA_T_FLOAT;
+            t.type = LULL_JINJA_T_FLOAT;
             t.number = strtod(text, NULL);
         } else {
             t.integer = strtoll(text, NULL, 10);
@@ -256,7 +256,8 @@ static lull_status lex_tag(lexer *x, bool is_variable)
         char sign = (c == '-' || (c == '+' && !is_variable)) && is_at(x, x->at + 1, end) ? c : 0;
         if (n_open == 0 && (sign || is_at(x, x->at, end))) {
             size_t at = x->at + (sign != 0);
-            jinja_token t = {.type = is_variable ? JINJA_T_VARIABLE_END : JINJA_T_BLOCK_END};
+            lull_jinja_token t = {.type = is_variable ? LULL_JINJA_T_VARIABLE_END
+                                                      : LULL_JINJA_T_BLOCK_END};
             st = push(x, t, x->at);
             if (is_variable)
                 x->at = sign == '-' ? skip_space(x, at + 2) : at + 2;
@@ -271,7 +272,7 @@ static lull_status lex_tag(lexer *x, bool is_variable)
         } else if (is_name_char((unsigned char)c)) {
             size_t from = x->at;
             while (x->at < x->n && is_name_char((unsigned char)x->src[x->at])) x->at++;
-            jinja_token t = {.type = JINJA_T_NAME, .text = {x->src + from, x->at - from}};
+            lull_jinja_token t = {.type = LULL_JINJA_T_NAME, .text = {x->src + from, x->at - from}};
             st = push(x, t, from);
         } else {
             const char *op = NULL;
@@ -284,7 +285,7 @@ static lull_status lex_tag(lexer *x, bool is_variable)
             } else if (strchr(")]}", *op) && (n_open == 0 || open[--n_open] != *op)) {
                 return fail_at(x, x->at, "a bracket that closes nothing");
             }
-            jinja_token t = {.type = JINJA_T_OPERATOR, .text = {op, strlen(op)}};
+            lull_jinja_token t = {.type = LULL_JINJA_T_OPERATOR, .text = {op, strlen(op)}};
             st = push(x, t, x->at);
             x->at += strlen(op);
         }
@@ -327,8 +328,8 @@ static lull_status lex_raw(lexer *x, size_t end, char end_sign)
     return fail_at(x, x->at, "raw without endraw");
 }
 
-lull_status jinja_lex(const char *src, size_t n, lull_arena *arena, jinja_tokens *out,
-                      lull_error *err)
+lull_status lull_jinja_lex(const char *src, size_t n, lull_arena *arena, lull_jinja_tokens *out,
+                           lull_error *err)
 {
     lexer x = {.src = src,
                .n = n,
@@ -338,14 +339,14 @@ lull_status jinja_lex(const char *src, size_t n, lull_arena *arena, jinja_tokens
                .out = out,
                .err = err};
     lull_status st = LULL_OK;
-    *out = (jinja_tokens){0};
+    *out = (lull_jinja_tokens){0};
     while (x.at < n && st == LULL_OK) {
         size_t tag = x.at;
         while (tag < n &&
                !(src[tag] == '{' && tag + 1 < n && strchr("%{#", src[tag + 1]) && src[tag + 1]))
             tag++;
         if (tag >= n) {
-            jinja_token t = {.type = JINJA_T_DATA, .text = {src + x.at, n - x.at}};
+            lull_jinja_token t = {.type = LULL_JINJA_T_DATA, .text = {src + x.at, n - x.at}};
             st = push(&x, t, x.at);
             x.at = n;
             break;
@@ -367,12 +368,13 @@ lull_status jinja_lex(const char *src, size_t n, lull_arena *arena, jinja_tokens
             x.at = after_end(&x, close, before);
         } else {
             x.at = tag + 2 + (sign != 0);
-            jinja_token t = {.type = kind == '{' ? JINJA_T_VARIABLE_BEGIN : JINJA_T_BLOCK_BEGIN};
+            lull_jinja_token t = {.type = kind == '{' ? LULL_JINJA_T_VARIABLE_BEGIN
+                                                      : LULL_JINJA_T_BLOCK_BEGIN};
             st = push(&x, t, tag);
             if (st == LULL_OK) st = lex_tag(&x, kind == '{');
         }
         x.is_line_start = x.at > 0 && src[x.at - 1] == '\n';
     }
-    if (st == LULL_OK) st = push(&x, (jinja_token){.type = JINJA_T_END}, n);
+    if (st == LULL_OK) st = push(&x, (lull_jinja_token){.type = LULL_JINJA_T_END}, n);
     return st;
 }

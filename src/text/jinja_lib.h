@@ -4,43 +4,61 @@
 
 #include "jinja_value.h"
 
-typedef struct jinja_args {
-    jinja_value *items;
+typedef struct lull_jinja_args {
+    lull_jinja_value *items;
     size_t n;
-    jinja_text *names; /* [n_named] of the named ones, whose values are in named */
-    jinja_value *named;
+    lull_jinja_text *names; /* [n_named] of the named ones, whose values are in named */
+    lull_jinja_value *named;
     size_t n_named;
-} jinja_args;
+} lull_jinja_args;
 
-bool jinja_has_filter(jinja_text name);
-bool jinja_has_test(jinja_text name);
+/* Argument i, or the one of that name (may be NULL); NULL: neither is given. */
+const lull_jinja_value *lull_jinja_arg(const lull_jinja_args *a, size_t i, const char *name);
+/* Its truth, or `otherwise`. */
+bool lull_jinja_arg_truth(const lull_jinja_args *a, size_t i, const char *name, bool otherwise);
+/* False: it is given and of another type, and the run has failed. */
+bool lull_jinja_arg_int(lull_jinja_run *r, const lull_jinja_args *a, size_t i, const char *name,
+                        int64_t otherwise, int64_t *out);
+/* *out is left alone when it is not given. */
+bool lull_jinja_arg_text(lull_jinja_run *r, const lull_jinja_args *a, size_t i, const char *name,
+                         lull_jinja_text *out);
+bool lull_jinja_need_args(lull_jinja_run *r, const lull_jinja_args *a, size_t least,
+                          const char *what);
+
+bool lull_jinja_has_filter(lull_jinja_text name);
+bool lull_jinja_has_test(lull_jinja_text name);
 
 /* Calling back into the interpreter, for filters such as map. */
-typedef struct jinja_host {
-    jinja_run *run;
+typedef struct lull_jinja_host {
+    lull_jinja_run *run;
     void *user;
-    bool (*call)(void *user, const jinja_value *callee, const jinja_args *args, jinja_value *out);
-} jinja_host;
+    bool (*call)(void *user, const lull_jinja_value *callee, const lull_jinja_args *args,
+                 lull_jinja_value *out);
+} lull_jinja_host;
 
 /* False: the run has failed. */
-bool jinja_apply_filter(jinja_host *h, jinja_text name, const jinja_value *v,
-                        const jinja_args *args, jinja_value *out);
-bool jinja_apply_test(jinja_host *h, jinja_text name, const jinja_value *v, const jinja_args *args,
-                      bool *out);
+bool lull_jinja_apply_filter(lull_jinja_host *h, lull_jinja_text name, const lull_jinja_value *v,
+                             const lull_jinja_args *args, lull_jinja_value *out);
+bool lull_jinja_apply_test(lull_jinja_host *h, lull_jinja_text name, const lull_jinja_value *v,
+                           const lull_jinja_args *args, bool *out);
 /* object.name and object[key], in the order in which Jinja2 looks. */
-bool jinja_get_attribute(jinja_run *r, const jinja_value *object, jinja_text name,
-                         jinja_value *out);
-bool jinja_get_item(jinja_run *r, const jinja_value *object, const jinja_value *key,
-                    jinja_value *out);
-/* A method found by jinja_get_attribute. */
-bool jinja_call_method(jinja_host *h, const jinja_value *method, const jinja_args *args,
-                       jinja_value *out);
+bool lull_jinja_get_attribute(lull_jinja_run *r, const lull_jinja_value *object,
+                              lull_jinja_text name, lull_jinja_value *out);
+bool lull_jinja_get_item(lull_jinja_run *r, const lull_jinja_value *object,
+                         const lull_jinja_value *key, lull_jinja_value *out);
+/* A method found by lull_jinja_get_attribute. */
+bool lull_jinja_call_method(lull_jinja_host *h, const lull_jinja_value *method,
+                            const lull_jinja_args *args, lull_jinja_value *out);
+/* A list of (key, value). */
+bool lull_jinja_dict_items(lull_jinja_run *r, const lull_jinja_dict *d, lull_jinja_value *out);
 /* The global of that name; false (and no failure) when there is none. */
-bool jinja_find_global(jinja_text name, jinja_value *out);
-bool jinja_call_global(jinja_host *h, const jinja_value *function, const jinja_args *args,
-                       jinja_value *out);
+bool lull_jinja_find_global(lull_jinja_text name, lull_jinja_value *out);
+bool lull_jinja_call_global(lull_jinja_host *h, const lull_jinja_value *function,
+                            const lull_jinja_args *args, lull_jinja_value *out);
 /* a + b, a % b and so on. */
-bool jinja_add(jinja_run *r, const jinja_value *a, const jinja_value *b, jinja_value *out);
-bool jinja_contains(jinja_run *r, const jinja_value *container, const jinja_value *v, bool *out);
+bool lull_jinja_add(lull_jinja_run *r, const lull_jinja_value *a, const lull_jinja_value *b,
+                    lull_jinja_value *out);
+bool lull_jinja_contains(lull_jinja_run *r, const lull_jinja_value *container,
+                         const lull_jinja_value *v, bool *out);
 
 #endif

@@ -9,7 +9,7 @@
 enum { MAX_DEPTH = 100 };
 
 typedef struct parser {
-    const jinja_token *t; /* the token at hand */
+    const lull_jinja_token *t; /* the token at hand */
     lull_arena *arena;
     int depth;
     int n_optional; /* branches that may not run: an unknown filter there is no error yet */
@@ -18,9 +18,9 @@ typedef struct parser {
 } parser;
 
 /* A failure is kept, and the token at hand then stays END, so that all loops end. */
-static const jinja_token end_token = {.type = JINJA_T_END};
+static const lull_jinja_token end_token = {.type = LULL_JINJA_T_END};
 
-static void *fail_code(parser *p, lull_status code, const char *what, jinja_text which)
+static void *fail_code(parser *p, lull_status code, const char *what, lull_jinja_text which)
 {
     if (p->status == LULL_OK) {
         p->status =
@@ -34,28 +34,28 @@ static void *fail_code(parser *p, lull_status code, const char *what, jinja_text
 
 static void *fail(parser *p, const char *what)
 {
-    return fail_code(p, LULL_EUNSUPPORTED, what, (jinja_text){0});
+    return fail_code(p, LULL_EUNSUPPORTED, what, (lull_jinja_text){0});
 }
 
 static bool is_operator(const parser *p, const char *op)
 {
-    return p->t->type == JINJA_T_OPERATOR && jinja_text_is(p->t->text, op);
+    return p->t->type == LULL_JINJA_T_OPERATOR && lull_jinja_text_is(p->t->text, op);
 }
 
 static bool is_word(const parser *p, const char *word)
 {
-    return p->t->type == JINJA_T_NAME && jinja_text_is(p->t->text, word);
+    return p->t->type == LULL_JINJA_T_NAME && lull_jinja_text_is(p->t->text, word);
 }
 
 static bool next_is(const parser *p, const char *op)
 {
-    return p->t->type != JINJA_T_END && p->t[1].type == JINJA_T_OPERATOR &&
-           jinja_text_is(p->t[1].text, op);
+    return p->t->type != LULL_JINJA_T_END && p->t[1].type == LULL_JINJA_T_OPERATOR &&
+           lull_jinja_text_is(p->t[1].text, op);
 }
 
 static void advance(parser *p)
 {
-    if (p->t->type != JINJA_T_END) p->t++;
+    if (p->t->type != LULL_JINJA_T_END) p->t++;
 }
 
 static bool skip_operator(parser *p, const char *op)
@@ -75,41 +75,41 @@ static bool skip_word(parser *p, const char *word)
 static void expect_operator(parser *p, const char *op)
 {
     if (!skip_operator(p, op))
-        fail_code(p, LULL_EUNSUPPORTED, "there should be a", (jinja_text){op, strlen(op)});
+        fail_code(p, LULL_EUNSUPPORTED, "there should be a", (lull_jinja_text){op, strlen(op)});
 }
 
 static void expect_word(parser *p, const char *word)
 {
     if (!skip_word(p, word))
-        fail_code(p, LULL_EUNSUPPORTED, "there should be a", (jinja_text){word, strlen(word)});
+        fail_code(p, LULL_EUNSUPPORTED, "there should be a", (lull_jinja_text){word, strlen(word)});
 }
 
-static jinja_text expect_name(parser *p)
+static lull_jinja_text expect_name(parser *p)
 {
-    jinja_text name = p->t->text;
-    if (p->t->type != JINJA_T_NAME) fail(p, "there should be a name");
+    lull_jinja_text name = p->t->text;
+    if (p->t->type != LULL_JINJA_T_NAME) fail(p, "there should be a name");
     advance(p);
-    return p->status == LULL_OK ? name : (jinja_text){0};
+    return p->status == LULL_OK ? name : (lull_jinja_text){0};
 }
 
-static jinja_node *new_node(parser *p, jinja_kind kind)
+static lull_jinja_node *new_node(parser *p, lull_jinja_kind kind)
 {
-    jinja_node *n = lull_arena_alloc(p->arena, sizeof *n);
-    if (!n) return fail_code(p, LULL_ENOMEM, "out of memory", (jinja_text){0});
+    lull_jinja_node *n = lull_arena_alloc(p->arena, sizeof *n);
+    if (!n) return fail_code(p, LULL_ENOMEM, "out of memory", (lull_jinja_text){0});
     n->kind = kind;
     n->line = p->t->line;
     n->column = p->t->column;
     return n;
 }
 
-static void add(parser *p, jinja_nodes *list, jinja_node *n)
+static void add(parser *p, lull_jinja_nodes *list, lull_jinja_node *n)
 {
     if (!n) return;
     if (list->n == list->cap) {
         size_t cap = list->cap ? 2 * list->cap : 4;
-        jinja_node **items = lull_arena_alloc(p->arena, cap * sizeof *items);
+        lull_jinja_node **items = lull_arena_alloc(p->arena, cap * sizeof *items);
         if (!items) {
-            fail_code(p, LULL_ENOMEM, "out of memory", (jinja_text){0});
+            fail_code(p, LULL_ENOMEM, "out of memory", (lull_jinja_text){0});
             return;
         }
         if (list->n > 0) memcpy(items, list->items, list->n * sizeof *items);
@@ -128,26 +128,28 @@ static bool enter(parser *p)
 
 /* ---- expressions ----------------------------------------------------------------------------- */
 
-static jinja_node *parse_expression(parser *p);
-static jinja_node *parse_or(parser *p);
-static jinja_node *parse_unary(parser *p, bool with_filter);
-static jinja_node *parse_postfix(parser *p, jinja_node *n);
+static lull_jinja_node *parse_expression(parser *p);
+static lull_jinja_node *parse_or(parser *p);
+static lull_jinja_node *parse_unary(parser *p, bool with_filter);
+static lull_jinja_node *parse_postfix(parser *p, lull_jinja_node *n);
 
 /* What may follow a trailing comma. */
 static bool is_tuple_end(const parser *p, const char *end_word)
 {
-    return p->t->type == JINJA_T_VARIABLE_END || p->t->type == JINJA_T_BLOCK_END ||
-           p->t->type == JINJA_T_END || is_operator(p, ")") || (end_word && is_word(p, end_word));
+    return p->t->type == LULL_JINJA_T_VARIABLE_END || p->t->type == LULL_JINJA_T_BLOCK_END ||
+           p->t->type == LULL_JINJA_T_END || is_operator(p, ")") ||
+           (end_word && is_word(p, end_word));
 }
 
-static jinja_node *parse_primary(parser *p);
+static lull_jinja_node *parse_primary(parser *p);
 
-typedef jinja_node *(*parse_fn)(parser *p);
+typedef lull_jinja_node *(*parse_fn)(parser *p);
 
 /* One expression, or several with commas as a tuple. */
-static jinja_node *parse_tuple(parser *p, parse_fn parse, const char *end_word, bool may_be_empty)
+static lull_jinja_node *parse_tuple(parser *p, parse_fn parse, const char *end_word,
+                                    bool may_be_empty)
 {
-    jinja_node *tuple = new_node(p, JINJA_MAKE_TUPLE);
+    lull_jinja_node *tuple = new_node(p, LULL_JINJA_MAKE_TUPLE);
     bool is_tuple = false;
     if (!tuple) return NULL;
     while (p->status == LULL_OK) {
@@ -163,9 +165,9 @@ static jinja_node *parse_tuple(parser *p, parse_fn parse, const char *end_word, 
     return may_be_empty ? tuple : fail(p, "there should be an expression");
 }
 
-static jinja_node *parse_list(parser *p)
+static lull_jinja_node *parse_list(parser *p)
 {
-    jinja_node *list = new_node(p, JINJA_MAKE_LIST);
+    lull_jinja_node *list = new_node(p, LULL_JINJA_MAKE_LIST);
     expect_operator(p, "[");
     while (list && p->status == LULL_OK && !is_operator(p, "]")) {
         if (list->items.n > 0) expect_operator(p, ",");
@@ -176,9 +178,9 @@ static jinja_node *parse_list(parser *p)
     return list;
 }
 
-static jinja_node *parse_dict(parser *p)
+static lull_jinja_node *parse_dict(parser *p)
 {
-    jinja_node *dict = new_node(p, JINJA_MAKE_DICT);
+    lull_jinja_node *dict = new_node(p, LULL_JINJA_MAKE_DICT);
     expect_operator(p, "{");
     while (dict && p->status == LULL_OK && !is_operator(p, "}")) {
         if (dict->items.n > 0) expect_operator(p, ",");
@@ -191,50 +193,51 @@ static jinja_node *parse_dict(parser *p)
     return dict;
 }
 
-static jinja_node *parse_strings(parser *p)
+static lull_jinja_node *parse_strings(parser *p)
 {
-    jinja_node *n = new_node(p, JINJA_CONST);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_CONST);
     size_t total = 0;
-    const jinja_token *first = p->t;
-    for (; p->t->type == JINJA_T_STRING; advance(p)) total += p->t->text.n;
+    const lull_jinja_token *first = p->t;
+    for (; p->t->type == LULL_JINJA_T_STRING; advance(p)) total += p->t->text.n;
     char *joined = n ? lull_arena_alloc(p->arena, total + 1) : NULL;
-    if (!joined) return fail_code(p, LULL_ENOMEM, "out of memory", (jinja_text){0});
+    if (!joined) return fail_code(p, LULL_ENOMEM, "out of memory", (lull_jinja_text){0});
     size_t at = 0;
     for (; first != p->t; first++) {
         memcpy(joined + at, first->text.s, first->text.n);
         at += first->text.n;
     }
-    n->value = jinja_string(joined, total);
+    n->value = lull_jinja_string(joined, total);
     return n;
 }
 
-static jinja_node *parse_primary(parser *p)
+static lull_jinja_node *parse_primary(parser *p)
 {
-    jinja_node *n;
+    lull_jinja_node *n;
     switch (p->t->type) {
-    case JINJA_T_NAME: {
-        jinja_text name = p->t->text;
-        n = new_node(p, JINJA_CONST);
+    case LULL_JINJA_T_NAME: {
+        lull_jinja_text name = p->t->text;
+        n = new_node(p, LULL_JINJA_CONST);
         if (!n) return NULL;
-        if (jinja_text_is(name, "true") || jinja_text_is(name, "True")) {
-            n->value = jinja_bool(true);
-        } else if (jinja_text_is(name, "false") || jinja_text_is(name, "False")) {
-            n->value = jinja_bool(false);
-        } else if (jinja_text_is(name, "none") || jinja_text_is(name, "None")) {
-            n->value = jinja_none();
+        if (lull_jinja_text_is(name, "true") || lull_jinja_text_is(name, "True")) {
+            n->value = lull_jinja_bool(true);
+        } else if (lull_jinja_text_is(name, "false") || lull_jinja_text_is(name, "False")) {
+            n->value = lull_jinja_bool(false);
+        } else if (lull_jinja_text_is(name, "none") || lull_jinja_text_is(name, "None")) {
+            n->value = lull_jinja_none();
         } else {
-            n->kind = JINJA_NAME;
+            n->kind = LULL_JINJA_NAME;
             n->name = name;
         }
         advance(p);
         return n;
     }
-    case JINJA_T_STRING: return parse_strings(p);
-    case JINJA_T_INT:
-    case JINJA_T_FLOAT:
-        n = new_node(p, JINJA_CONST);
+    case LULL_JINJA_T_STRING: return parse_strings(p);
+    case LULL_JINJA_T_INT:
+    case LULL_JINJA_T_FLOAT:
+        n = new_node(p, LULL_JINJA_CONST);
         if (!n) return NULL;
-        n->value = p->t->type == JINJA_T_INT ? jinja_int(p->t->integer) : jinja_float(p->t->number);
+        n->value = p->t->type == LULL_JINJA_T_INT ? lull_jinja_int(p->t->integer)
+                                                  : lull_jinja_float(p->t->number);
         advance(p);
         return n;
     default: break;
@@ -255,10 +258,10 @@ static jinja_node *parse_primary(parser *p)
 }
 
 /* A target of an assignment: a name, or name.attribute where that is allowed. */
-static jinja_node *parse_target_item(parser *p)
+static lull_jinja_node *parse_target_item(parser *p)
 {
-    if (p->t->type == JINJA_T_NAME && next_is(p, ".")) {
-        jinja_node *n = new_node(p, JINJA_NAMESPACE_REF);
+    if (p->t->type == LULL_JINJA_T_NAME && next_is(p, ".")) {
+        lull_jinja_node *n = new_node(p, LULL_JINJA_NAMESPACE_REF);
         if (!n) return NULL;
         n->name = expect_name(p);
         advance(p);
@@ -268,9 +271,9 @@ static jinja_node *parse_target_item(parser *p)
     return parse_primary(p);
 }
 
-static jinja_node *parse_subscribed(parser *p)
+static lull_jinja_node *parse_subscribed(parser *p)
 {
-    jinja_node *slice = new_node(p, JINJA_SLICE);
+    lull_jinja_node *slice = new_node(p, LULL_JINJA_SLICE);
     if (!slice) return NULL;
     if (!is_operator(p, ":")) {
         slice->b = parse_expression(p);
@@ -284,26 +287,26 @@ static jinja_node *parse_subscribed(parser *p)
     return slice;
 }
 
-static jinja_node *parse_subscript(parser *p, jinja_node *object)
+static lull_jinja_node *parse_subscript(parser *p, lull_jinja_node *object)
 {
-    jinja_node *n = new_node(p, JINJA_ITEM);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_ITEM);
     if (!n) return NULL;
     n->a = object;
     if (skip_operator(p, ".")) {
-        if (p->t->type == JINJA_T_NAME) {
-            n->kind = JINJA_ATTRIBUTE;
+        if (p->t->type == LULL_JINJA_T_NAME) {
+            n->kind = LULL_JINJA_ATTRIBUTE;
             n->name = expect_name(p);
             return n;
         }
-        if (p->t->type != JINJA_T_INT) return fail(p, "there should be a name or a number");
+        if (p->t->type != LULL_JINJA_T_INT) return fail(p, "there should be a name or a number");
         n->b = parse_primary(p);
         return n;
     }
     expect_operator(p, "[");
-    jinja_node *key = parse_subscribed(p);
+    lull_jinja_node *key = parse_subscribed(p);
     if (is_operator(p, ",")) return fail(p, "an index of several values is not supported");
     expect_operator(p, "]");
-    if (key && key->kind == JINJA_SLICE && !key->a) {
+    if (key && key->kind == LULL_JINJA_SLICE && !key->a) {
         key->a = object;
         return key;
     }
@@ -312,7 +315,7 @@ static jinja_node *parse_subscript(parser *p, jinja_node *object)
 }
 
 /* (args) into n. */
-static void parse_call_args(parser *p, jinja_node *n)
+static void parse_call_args(parser *p, lull_jinja_node *n)
 {
     expect_operator(p, "(");
     for (bool is_first = true; p->status == LULL_OK && !is_operator(p, ")"); is_first = false) {
@@ -326,8 +329,8 @@ static void parse_call_args(parser *p, jinja_node *n)
         } else if (is_operator(p, "**") && !n->star_star) {
             advance(p);
             n->star_star = parse_expression(p);
-        } else if (p->t->type == JINJA_T_NAME && next_is(p, "=") && !n->star_star) {
-            jinja_node *keyword = new_node(p, JINJA_CONST);
+        } else if (p->t->type == LULL_JINJA_T_NAME && next_is(p, "=") && !n->star_star) {
+            lull_jinja_node *keyword = new_node(p, LULL_JINJA_CONST);
             if (!keyword) return;
             keyword->name = expect_name(p);
             advance(p);
@@ -342,34 +345,34 @@ static void parse_call_args(parser *p, jinja_node *n)
     expect_operator(p, ")");
 }
 
-static jinja_node *parse_call(parser *p, jinja_node *callee)
+static lull_jinja_node *parse_call(parser *p, lull_jinja_node *callee)
 {
-    jinja_node *n = new_node(p, JINJA_CALL);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_CALL);
     if (!n) return NULL;
     n->a = callee;
     parse_call_args(p, n);
     return n;
 }
 
-static jinja_text parse_dotted_name(parser *p)
+static lull_jinja_text parse_dotted_name(parser *p)
 {
-    jinja_text name = expect_name(p);
+    lull_jinja_text name = expect_name(p);
     if (is_operator(p, ".")) fail_code(p, LULL_EUNSUPPORTED, "unknown filter or test", name);
     return name;
 }
 
 /* One or more filters; the first is not preceded by a bar when is_bare. */
-static jinja_node *parse_filters(parser *p, jinja_node *of, bool is_bare)
+static lull_jinja_node *parse_filters(parser *p, lull_jinja_node *of, bool is_bare)
 {
     while (p->status == LULL_OK && (is_bare || is_operator(p, "|"))) {
         if (!is_bare) advance(p);
         is_bare = false;
-        jinja_node *n = new_node(p, JINJA_FILTER);
+        lull_jinja_node *n = new_node(p, LULL_JINJA_FILTER);
         if (!n) return NULL;
         n->a = of;
-        const jinja_token *at = p->t;
+        const lull_jinja_token *at = p->t;
         n->name = parse_dotted_name(p);
-        if (p->status == LULL_OK && p->n_optional == 0 && !jinja_has_filter(n->name)) {
+        if (p->status == LULL_OK && p->n_optional == 0 && !lull_jinja_has_filter(n->name)) {
             p->t = at;
             return fail_code(p, LULL_EUNSUPPORTED, "unknown filter", n->name);
         }
@@ -379,23 +382,24 @@ static jinja_node *parse_filters(parser *p, jinja_node *of, bool is_bare)
     return of;
 }
 
-static jinja_node *parse_test(parser *p, jinja_node *of)
+static lull_jinja_node *parse_test(parser *p, lull_jinja_node *of)
 {
-    jinja_node *n = new_node(p, JINJA_TEST);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_TEST);
     if (!n) return NULL;
     advance(p);
     bool is_negated = skip_word(p, "not");
-    const jinja_token *at = p->t;
+    const lull_jinja_token *at = p->t;
     n->a = of;
     n->name = parse_dotted_name(p);
-    if (p->status == LULL_OK && p->n_optional == 0 && !jinja_has_test(n->name)) {
+    if (p->status == LULL_OK && p->n_optional == 0 && !lull_jinja_has_test(n->name)) {
         p->t = at;
         return fail_code(p, LULL_EUNSUPPORTED, "unknown test", n->name);
     }
-    bool has_argument = p->t->type == JINJA_T_STRING || p->t->type == JINJA_T_INT ||
-                        p->t->type == JINJA_T_FLOAT || is_operator(p, "[") || is_operator(p, "{") ||
-                        (p->t->type == JINJA_T_NAME && !is_word(p, "else") && !is_word(p, "or") &&
-                         !is_word(p, "and"));
+    bool has_argument = p->t->type == LULL_JINJA_T_STRING || p->t->type == LULL_JINJA_T_INT ||
+                        p->t->type == LULL_JINJA_T_FLOAT || is_operator(p, "[") ||
+                        is_operator(p, "{") ||
+                        (p->t->type == LULL_JINJA_T_NAME && !is_word(p, "else") &&
+                         !is_word(p, "or") && !is_word(p, "and"));
     if (is_operator(p, "(")) {
         parse_call_args(p, n);
     } else if (has_argument) {
@@ -403,12 +407,12 @@ static jinja_node *parse_test(parser *p, jinja_node *of)
         add(p, &n->items, parse_postfix(p, parse_primary(p)));
     }
     if (!is_negated) return n;
-    jinja_node *not = new_node(p, JINJA_NOT);
+    lull_jinja_node *not = new_node(p, LULL_JINJA_NOT);
     if (not ) not ->a = n;
     return not ;
 }
 
-static jinja_node *parse_postfix(parser *p, jinja_node *n)
+static lull_jinja_node *parse_postfix(parser *p, lull_jinja_node *n)
 {
     while (p->status == LULL_OK) {
         if (is_operator(p, ".") || is_operator(p, "["))
@@ -421,7 +425,7 @@ static jinja_node *parse_postfix(parser *p, jinja_node *n)
     return n;
 }
 
-static jinja_node *parse_filter_expression(parser *p, jinja_node *n)
+static lull_jinja_node *parse_filter_expression(parser *p, lull_jinja_node *n)
 {
     while (p->status == LULL_OK) {
         if (is_operator(p, "|"))
@@ -436,11 +440,11 @@ static jinja_node *parse_filter_expression(parser *p, jinja_node *n)
     return n;
 }
 
-static jinja_node *parse_unary(parser *p, bool with_filter)
+static lull_jinja_node *parse_unary(parser *p, bool with_filter)
 {
-    jinja_node *n;
+    lull_jinja_node *n;
     if (is_operator(p, "-") || is_operator(p, "+")) {
-        n = new_node(p, is_operator(p, "-") ? JINJA_NEGATE : JINJA_PLUS);
+        n = new_node(p, is_operator(p, "-") ? LULL_JINJA_NEGATE : LULL_JINJA_PLUS);
         if (!n || !enter(p)) return NULL;
         advance(p);
         n->a = parse_unary(p, false);
@@ -454,39 +458,40 @@ static jinja_node *parse_unary(parser *p, bool with_filter)
 
 typedef struct binary_level {
     const char *ops[5];
-    jinja_op codes[4];
+    lull_jinja_op codes[4];
 } binary_level;
 
-static jinja_node *parse_binary(parser *p, int level);
+static lull_jinja_node *parse_binary(parser *p, int level);
 
 /* The operands of a level; between adding and multiplying stands ~. */
-static jinja_node *parse_operand(parser *p, int level)
+static lull_jinja_node *parse_operand(parser *p, int level)
 {
     if (level == 3) return parse_unary(p, true);
     if (level != 1) return parse_binary(p, level);
-    jinja_node *first = parse_binary(p, 1);
+    lull_jinja_node *first = parse_binary(p, 1);
     if (!is_operator(p, "~")) return first;
-    jinja_node *n = new_node(p, JINJA_CONCAT);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_CONCAT);
     if (!n) return NULL;
     add(p, &n->items, first);
     while (skip_operator(p, "~")) add(p, &n->items, parse_binary(p, 1));
     return n;
 }
 
-static jinja_node *parse_binary(parser *p, int level)
+static lull_jinja_node *parse_binary(parser *p, int level)
 {
     static const binary_level levels[] = {
-        {{"+", "-"}, {JINJA_ADD, JINJA_SUB}},
-        {{"*", "/", "//", "%"}, {JINJA_MUL, JINJA_DIV, JINJA_FLOORDIV, JINJA_MOD}},
-        {{"**"}, {JINJA_POW}},
+        {{"+", "-"}, {LULL_JINJA_ADD, LULL_JINJA_SUB}},
+        {{"*", "/", "//", "%"},
+         {LULL_JINJA_MUL, LULL_JINJA_DIV, LULL_JINJA_FLOORDIV, LULL_JINJA_MOD}},
+        {{"**"}, {LULL_JINJA_POW}},
     };
-    jinja_node *left = parse_operand(p, level + 1);
+    lull_jinja_node *left = parse_operand(p, level + 1);
     while (p->status == LULL_OK) {
         const binary_level *l = &levels[level];
         int i = 0;
         while (l->ops[i] && !is_operator(p, l->ops[i])) i++;
         if (!l->ops[i]) break;
-        jinja_node *n = new_node(p, JINJA_BINARY);
+        lull_jinja_node *n = new_node(p, LULL_JINJA_BINARY);
         if (!n) return NULL;
         advance(p);
         n->op = l->codes[i];
@@ -497,25 +502,25 @@ static jinja_node *parse_binary(parser *p, int level)
     return left;
 }
 
-static jinja_node *parse_compare(parser *p)
+static lull_jinja_node *parse_compare(parser *p)
 {
     static const char *const ops[] = {"==", "!=", "<", "<=", ">", ">="};
-    jinja_node *n = new_node(p, JINJA_COMPARE), *first = parse_binary(p, 0);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_COMPARE), *first = parse_binary(p, 0);
     while (n && p->status == LULL_OK) {
         int op = -1;
         for (int i = 0; i < 6; i++)
-            if (is_operator(p, ops[i])) op = JINJA_EQ + i;
-        if (is_word(p, "in")) op = JINJA_IN;
-        if (is_word(p, "not") && p->t[1].type == JINJA_T_NAME &&
-            jinja_text_is(p->t[1].text, "in")) {
-            op = JINJA_NOT_IN;
+            if (is_operator(p, ops[i])) op = LULL_JINJA_EQ + i;
+        if (is_word(p, "in")) op = LULL_JINJA_IN;
+        if (is_word(p, "not") && p->t[1].type == LULL_JINJA_T_NAME &&
+            lull_jinja_text_is(p->t[1].text, "in")) {
+            op = LULL_JINJA_NOT_IN;
             advance(p);
         }
         if (op < 0) break;
-        jinja_node *operand = new_node(p, JINJA_CONST);
+        lull_jinja_node *operand = new_node(p, LULL_JINJA_CONST);
         if (!operand) return NULL;
         advance(p);
-        operand->op = (jinja_op)op;
+        operand->op = (lull_jinja_op)op;
         operand->a = parse_binary(p, 0);
         add(p, &n->items, operand);
     }
@@ -524,10 +529,10 @@ static jinja_node *parse_compare(parser *p)
     return n;
 }
 
-static jinja_node *parse_not(parser *p)
+static lull_jinja_node *parse_not(parser *p)
 {
     if (!is_word(p, "not")) return parse_compare(p);
-    jinja_node *n = new_node(p, JINJA_NOT);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_NOT);
     if (!n || !enter(p)) return NULL;
     advance(p);
     n->a = parse_not(p);
@@ -535,11 +540,12 @@ static jinja_node *parse_not(parser *p)
     return n;
 }
 
-static jinja_node *parse_logical(parser *p, const char *word, jinja_kind kind, parse_fn operand)
+static lull_jinja_node *parse_logical(parser *p, const char *word, lull_jinja_kind kind,
+                                      parse_fn operand)
 {
-    jinja_node *left = operand(p);
+    lull_jinja_node *left = operand(p);
     while (is_word(p, word)) {
-        jinja_node *n = new_node(p, kind);
+        lull_jinja_node *n = new_node(p, kind);
         if (!n) return NULL;
         advance(p);
         n->a = left;
@@ -549,14 +555,14 @@ static jinja_node *parse_logical(parser *p, const char *word, jinja_kind kind, p
     return left;
 }
 
-static jinja_node *parse_and(parser *p)
+static lull_jinja_node *parse_and(parser *p)
 {
-    return parse_logical(p, "and", JINJA_AND, parse_not);
+    return parse_logical(p, "and", LULL_JINJA_AND, parse_not);
 }
 
-static jinja_node *parse_or(parser *p)
+static lull_jinja_node *parse_or(parser *p)
 {
-    return parse_logical(p, "or", JINJA_OR, parse_and);
+    return parse_logical(p, "or", LULL_JINJA_OR, parse_and);
 }
 
 /* The value in front of an `if` was parsed before the `if` was seen: whether it may not run is only
@@ -564,24 +570,26 @@ static jinja_node *parse_or(parser *p)
 static bool has_conditional(const parser *p)
 {
     int depth = 0;
-    for (const jinja_token *t = p->t; t->type != JINJA_T_END && t->type != JINJA_T_BLOCK_END &&
-                                      t->type != JINJA_T_VARIABLE_END && depth >= 0;
+    for (const lull_jinja_token *t = p->t;
+         t->type != LULL_JINJA_T_END && t->type != LULL_JINJA_T_BLOCK_END &&
+         t->type != LULL_JINJA_T_VARIABLE_END && depth >= 0;
          t++) {
-        if (t->type == JINJA_T_OPERATOR) depth += strchr("([{", *t->text.s) ? 1 : 0;
-        if (t->type == JINJA_T_OPERATOR) depth -= strchr(")]}", *t->text.s) ? 1 : 0;
-        if (depth == 0 && t->type == JINJA_T_NAME && jinja_text_is(t->text, "if")) return true;
+        if (t->type == LULL_JINJA_T_OPERATOR) depth += strchr("([{", *t->text.s) ? 1 : 0;
+        if (t->type == LULL_JINJA_T_OPERATOR) depth -= strchr(")]}", *t->text.s) ? 1 : 0;
+        if (depth == 0 && t->type == LULL_JINJA_T_NAME && lull_jinja_text_is(t->text, "if"))
+            return true;
     }
     return false;
 }
 
-static jinja_node *parse_expression(parser *p)
+static lull_jinja_node *parse_expression(parser *p)
 {
     if (!enter(p)) return NULL;
     bool is_optional = has_conditional(p);
     p->n_optional += is_optional;
-    jinja_node *value = parse_or(p);
+    lull_jinja_node *value = parse_or(p);
     while (p->status == LULL_OK && is_word(p, "if")) {
-        jinja_node *n = new_node(p, JINJA_CONDITIONAL);
+        lull_jinja_node *n = new_node(p, LULL_JINJA_CONDITIONAL);
         if (!n) return NULL;
         advance(p);
         n->b = value;
@@ -596,41 +604,41 @@ static jinja_node *parse_expression(parser *p)
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
-static void parse_body(parser *p, jinja_nodes *body, const char *const *ends);
+static void parse_body(parser *p, lull_jinja_nodes *body, const char *const *ends);
 
 /* The end of a tag, then statements up to one of the ends, whose name becomes the token at hand. */
-static void parse_statements(parser *p, jinja_nodes *body, const char *const *ends)
+static void parse_statements(parser *p, lull_jinja_nodes *body, const char *const *ends)
 {
     skip_operator(p, ":");
-    if (p->t->type != JINJA_T_BLOCK_END) fail(p, "there should be the end of the tag");
+    if (p->t->type != LULL_JINJA_T_BLOCK_END) fail(p, "there should be the end of the tag");
     advance(p);
     parse_body(p, body, ends);
-    if (p->status == LULL_OK && p->t->type == JINJA_T_END)
+    if (p->status == LULL_OK && p->t->type == LULL_JINJA_T_END)
         fail_code(p, LULL_EUNSUPPORTED, "the template ends without",
-                  (jinja_text){ends[0], strlen(ends[0])});
+                  (lull_jinja_text){ends[0], strlen(ends[0])});
 }
 
 #define ENDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-static jinja_node *parse_target(parser *p, const char *end_word, bool with_namespace)
+static lull_jinja_node *parse_target(parser *p, const char *end_word, bool with_namespace)
 {
-    jinja_node *n =
+    lull_jinja_node *n =
         parse_tuple(p, with_namespace ? parse_target_item : parse_primary, end_word, false);
     if (!n) return NULL;
-    bool is_ok = n->kind == JINJA_NAME || n->kind == JINJA_NAMESPACE_REF;
-    if (n->kind == JINJA_MAKE_TUPLE) {
+    bool is_ok = n->kind == LULL_JINJA_NAME || n->kind == LULL_JINJA_NAMESPACE_REF;
+    if (n->kind == LULL_JINJA_MAKE_TUPLE) {
         is_ok = true;
         for (size_t i = 0; i < n->items.n; i++)
-            is_ok = is_ok && (n->items.items[i]->kind == JINJA_NAME ||
-                              n->items.items[i]->kind == JINJA_NAMESPACE_REF ||
-                              n->items.items[i]->kind == JINJA_MAKE_TUPLE);
+            is_ok = is_ok && (n->items.items[i]->kind == LULL_JINJA_NAME ||
+                              n->items.items[i]->kind == LULL_JINJA_NAMESPACE_REF ||
+                              n->items.items[i]->kind == LULL_JINJA_MAKE_TUPLE);
     }
     return is_ok ? n : fail(p, "this cannot be assigned to");
 }
 
-static jinja_node *parse_for(parser *p)
+static lull_jinja_node *parse_for(parser *p)
 {
-    jinja_node *n = new_node(p, JINJA_FOR);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_FOR);
     if (!n) return NULL;
     advance(p);
     n->a = parse_target(p, "in", false);
@@ -644,9 +652,9 @@ static jinja_node *parse_for(parser *p)
     return n;
 }
 
-static jinja_node *parse_if(parser *p)
+static lull_jinja_node *parse_if(parser *p)
 {
-    jinja_node *n = new_node(p, JINJA_IF);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_IF);
     if (!n || !enter(p)) return NULL;
     advance(p);
     n->a = parse_tuple(p, parse_or, NULL, false);
@@ -663,9 +671,9 @@ static jinja_node *parse_if(parser *p)
     return n;
 }
 
-static jinja_node *parse_set(parser *p)
+static lull_jinja_node *parse_set(parser *p)
 {
-    jinja_node *n = new_node(p, JINJA_SET);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_SET);
     if (!n) return NULL;
     advance(p);
     n->a = parse_target(p, NULL, true);
@@ -673,7 +681,7 @@ static jinja_node *parse_set(parser *p)
         n->b = parse_tuple(p, parse_expression, NULL, false);
         return n;
     }
-    n->kind = JINJA_SET_BLOCK;
+    n->kind = LULL_JINJA_SET_BLOCK;
     n->b = parse_filters(p, NULL, false);
     parse_statements(p, &n->body, ENDS("endset"));
     advance(p);
@@ -681,12 +689,12 @@ static jinja_node *parse_set(parser *p)
 }
 
 /* (name, name=default, …) into n's items and defaults. */
-static void parse_signature(parser *p, jinja_node *n)
+static void parse_signature(parser *p, lull_jinja_node *n)
 {
     expect_operator(p, "(");
     while (p->status == LULL_OK && !is_operator(p, ")")) {
         if (n->items.n > 0) expect_operator(p, ",");
-        jinja_node *parameter = new_node(p, JINJA_NAME);
+        lull_jinja_node *parameter = new_node(p, LULL_JINJA_NAME);
         if (!parameter) return;
         parameter->name = expect_name(p);
         add(p, &n->items, parameter);
@@ -698,9 +706,9 @@ static void parse_signature(parser *p, jinja_node *n)
     expect_operator(p, ")");
 }
 
-static jinja_node *parse_macro(parser *p)
+static lull_jinja_node *parse_macro(parser *p)
 {
-    jinja_node *n = new_node(p, JINJA_MACRO_DEF);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_MACRO_DEF);
     if (!n) return NULL;
     advance(p);
     n->name = expect_name(p);
@@ -710,22 +718,22 @@ static jinja_node *parse_macro(parser *p)
     return n;
 }
 
-static jinja_node *parse_call_block(parser *p)
+static lull_jinja_node *parse_call_block(parser *p)
 {
-    jinja_node *n = new_node(p, JINJA_CALL_BLOCK);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_CALL_BLOCK);
     if (!n) return NULL;
     advance(p);
     if (is_operator(p, "(")) parse_signature(p, n);
     n->a = parse_expression(p);
-    if (n->a && n->a->kind != JINJA_CALL) return fail(p, "there should be a call");
+    if (n->a && n->a->kind != LULL_JINJA_CALL) return fail(p, "there should be a call");
     parse_statements(p, &n->body, ENDS("endcall"));
     advance(p);
     return n;
 }
 
-static jinja_node *parse_filter_block(parser *p)
+static lull_jinja_node *parse_filter_block(parser *p)
 {
-    jinja_node *n = new_node(p, JINJA_FILTER_BLOCK);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_FILTER_BLOCK);
     if (!n) return NULL;
     advance(p);
     n->a = parse_filters(p, NULL, true);
@@ -734,12 +742,12 @@ static jinja_node *parse_filter_block(parser *p)
     return n;
 }
 
-static jinja_node *parse_with(parser *p)
+static lull_jinja_node *parse_with(parser *p)
 {
-    jinja_node *n = new_node(p, JINJA_WITH);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_WITH);
     if (!n) return NULL;
     advance(p);
-    while (p->status == LULL_OK && p->t->type == JINJA_T_NAME) {
+    while (p->status == LULL_OK && p->t->type == LULL_JINJA_T_NAME) {
         add(p, &n->items, parse_primary(p));
         expect_operator(p, "=");
         add(p, &n->items, parse_expression(p));
@@ -750,20 +758,20 @@ static jinja_node *parse_with(parser *p)
     return n;
 }
 
-static jinja_node *parse_print(parser *p)
+static lull_jinja_node *parse_print(parser *p)
 {
-    jinja_node *n = new_node(p, JINJA_OUTPUT);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_OUTPUT);
     advance(p);
-    while (n && p->status == LULL_OK && p->t->type != JINJA_T_BLOCK_END) {
+    while (n && p->status == LULL_OK && p->t->type != LULL_JINJA_T_BLOCK_END) {
         if (n->items.n > 0) expect_operator(p, ",");
         add(p, &n->items, parse_expression(p));
     }
     return n;
 }
 
-static jinja_node *parse_scope(parser *p)
+static lull_jinja_node *parse_scope(parser *p)
 {
-    jinja_node *n = new_node(p, JINJA_SCOPE);
+    lull_jinja_node *n = new_node(p, LULL_JINJA_SCOPE);
     if (!n) return NULL;
     advance(p);
     parse_statements(p, &n->body, ENDS("endgeneration"));
@@ -771,14 +779,14 @@ static jinja_node *parse_scope(parser *p)
     return n;
 }
 
-static jinja_node *parse_jump(parser *p, jinja_kind kind)
+static lull_jinja_node *parse_jump(parser *p, lull_jinja_kind kind)
 {
-    jinja_node *n = new_node(p, kind);
+    lull_jinja_node *n = new_node(p, kind);
     advance(p);
     return n;
 }
 
-static jinja_node *parse_statement(parser *p)
+static lull_jinja_node *parse_statement(parser *p)
 {
     if (is_word(p, "for")) return parse_for(p);
     if (is_word(p, "if")) return parse_if(p);
@@ -789,8 +797,8 @@ static jinja_node *parse_statement(parser *p)
     if (is_word(p, "with")) return parse_with(p);
     if (is_word(p, "print")) return parse_print(p);
     if (is_word(p, "generation")) return parse_scope(p);
-    if (is_word(p, "break")) return parse_jump(p, JINJA_BREAK);
-    if (is_word(p, "continue")) return parse_jump(p, JINJA_CONTINUE);
+    if (is_word(p, "break")) return parse_jump(p, LULL_JINJA_BREAK);
+    if (is_word(p, "continue")) return parse_jump(p, LULL_JINJA_CONTINUE);
     return fail_code(p, LULL_EUNSUPPORTED, "unknown tag", p->t->text);
 }
 
@@ -801,26 +809,26 @@ static bool is_end(const parser *p, const char *const *ends)
     return false;
 }
 
-static void parse_body(parser *p, jinja_nodes *body, const char *const *ends)
+static void parse_body(parser *p, lull_jinja_nodes *body, const char *const *ends)
 {
     if (!enter(p)) return;
-    while (p->t->type != JINJA_T_END) {
-        jinja_node *n = new_node(p, JINJA_DATA);
+    while (p->t->type != LULL_JINJA_T_END) {
+        lull_jinja_node *n = new_node(p, LULL_JINJA_DATA);
         if (!n) return;
-        if (p->t->type == JINJA_T_DATA) {
-            n->value = jinja_string(p->t->text.s, p->t->text.n);
+        if (p->t->type == LULL_JINJA_T_DATA) {
+            n->value = lull_jinja_string(p->t->text.s, p->t->text.n);
             advance(p);
-        } else if (p->t->type == JINJA_T_VARIABLE_BEGIN) {
+        } else if (p->t->type == LULL_JINJA_T_VARIABLE_BEGIN) {
             advance(p);
-            n->kind = JINJA_OUTPUT;
+            n->kind = LULL_JINJA_OUTPUT;
             add(p, &n->items, parse_tuple(p, parse_expression, NULL, false));
-            if (p->t->type != JINJA_T_VARIABLE_END) fail(p, "there should be '}}'");
+            if (p->t->type != LULL_JINJA_T_VARIABLE_END) fail(p, "there should be '}}'");
             advance(p);
         } else {
             advance(p);
             if (is_end(p, ends)) break;
             n = parse_statement(p);
-            if (p->t->type != JINJA_T_BLOCK_END) fail(p, "there should be '%}'");
+            if (p->t->type != LULL_JINJA_T_BLOCK_END) fail(p, "there should be '%}'");
             advance(p);
         }
         add(p, body, n);
@@ -828,12 +836,12 @@ static void parse_body(parser *p, jinja_nodes *body, const char *const *ends)
     p->depth--;
 }
 
-lull_status jinja_parse(const char *src, size_t n, lull_arena *arena, jinja_nodes *body,
-                        lull_error *err)
+lull_status lull_jinja_parse_nodes(const char *src, size_t n, lull_arena *arena,
+                                   lull_jinja_nodes *body, lull_error *err)
 {
-    jinja_tokens tokens;
-    *body = (jinja_nodes){0};
-    lull_status st = jinja_lex(src, n, arena, &tokens, err);
+    lull_jinja_tokens tokens;
+    *body = (lull_jinja_nodes){0};
+    lull_status st = lull_jinja_lex(src, n, arena, &tokens, err);
     if (st == LULL_OK) {
         parser p = {.t = tokens.items, .arena = arena, .err = err};
         parse_body(&p, body, NULL);

@@ -9,7 +9,7 @@
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-bool jinja_fail(jinja_run *r, lull_status code, const char *fmt, ...)
+bool lull_jinja_fail(lull_jinja_run *r, lull_status code, const char *fmt, ...)
 {
     if (r->status != LULL_OK) return false;
     char what[180];
@@ -22,122 +22,124 @@ bool jinja_fail(jinja_run *r, lull_status code, const char *fmt, ...)
     return false;
 }
 
-bool jinja_step(jinja_run *r, size_t n)
+bool lull_jinja_step(lull_jinja_run *r, size_t n)
 {
     r->n_steps += n;
     if (r->status != LULL_OK) return false;
-    return r->n_steps <= JINJA_MAX_STEPS || jinja_fail(r, LULL_EFULL, "it takes too many steps");
+    return r->n_steps <= LULL_JINJA_MAX_STEPS ||
+           lull_jinja_fail(r, LULL_EFULL, "it takes too many steps");
 }
 
-void *jinja_alloc(jinja_run *r, size_t n_bytes)
+void *lull_jinja_alloc(lull_jinja_run *r, size_t n_bytes)
 {
-    if (n_bytes > JINJA_MAX_BYTES || r->arena.n_bytes + n_bytes > JINJA_MAX_BYTES) {
-        jinja_fail(r, LULL_EFULL, "it uses too much memory");
+    if (n_bytes > LULL_JINJA_MAX_BYTES || r->arena.n_bytes + n_bytes > LULL_JINJA_MAX_BYTES) {
+        lull_jinja_fail(r, LULL_EFULL, "it uses too much memory");
         return NULL;
     }
-    if (!jinja_step(r, 1 + n_bytes / 256)) return NULL;
+    if (!lull_jinja_step(r, 1 + n_bytes / 256)) return NULL;
     void *p = lull_arena_alloc(&r->arena, n_bytes);
-    if (!p) jinja_fail(r, LULL_ENOMEM, "out of memory");
+    if (!p) lull_jinja_fail(r, LULL_ENOMEM, "out of memory");
     return p;
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-jinja_value jinja_undefined(jinja_text what)
+lull_jinja_value lull_jinja_undefined(lull_jinja_text what)
 {
-    return (jinja_value){JINJA_UNDEFINED, {.text = what}};
+    return (lull_jinja_value){LULL_JINJA_UNDEFINED, {.text = what}};
 }
 
-jinja_value jinja_none(void)
+lull_jinja_value lull_jinja_none(void)
 {
-    return (jinja_value){JINJA_NONE, {0}};
+    return (lull_jinja_value){LULL_JINJA_NONE, {0}};
 }
 
-jinja_value jinja_bool(bool b)
+lull_jinja_value lull_jinja_bool(bool b)
 {
-    return (jinja_value){JINJA_BOOL, {.truth = b}};
+    return (lull_jinja_value){LULL_JINJA_BOOL, {.truth = b}};
 }
 
-jinja_value jinja_int(int64_t i)
+lull_jinja_value lull_jinja_int(int64_t i)
 {
-    return (jinja_value){JINJA_INT, {.integer = i}};
+    return (lull_jinja_value){LULL_JINJA_INT, {.integer = i}};
 }
 
-jinja_value jinja_float(double d)
+lull_jinja_value lull_jinja_float(double d)
 {
-    return (jinja_value){JINJA_FLOAT, {.number = d}};
+    return (lull_jinja_value){LULL_JINJA_FLOAT, {.number = d}};
 }
 
-jinja_value jinja_string(const char *s, size_t n)
+lull_jinja_value lull_jinja_string(const char *s, size_t n)
 {
-    return (jinja_value){JINJA_STRING, {.text = {s, n}}};
+    return (lull_jinja_value){LULL_JINJA_STRING, {.text = {s, n}}};
 }
 
-jinja_value jinja_literal(const char *s)
+lull_jinja_value lull_jinja_literal(const char *s)
 {
-    return jinja_string(s, strlen(s));
+    return lull_jinja_string(s, strlen(s));
 }
 
-bool jinja_copy_string(jinja_run *r, const char *s, size_t n, jinja_value *out)
+bool lull_jinja_copy_string(lull_jinja_run *r, const char *s, size_t n, lull_jinja_value *out)
 {
-    char *p = jinja_alloc(r, n + 1);
+    char *p = lull_jinja_alloc(r, n + 1);
     if (!p) return false;
     memcpy(p, s, n);
-    *out = jinja_string(p, n);
+    *out = lull_jinja_string(p, n);
     return true;
 }
 
-bool jinja_take_buffer(jinja_run *r, lull_buffer *b, jinja_value *out)
+bool lull_jinja_take_buffer(lull_jinja_run *r, lull_buffer *b, lull_jinja_value *out)
 {
-    bool is_ok = !b->is_failed || jinja_fail(r, LULL_ENOMEM, "out of memory");
-    is_ok = is_ok && jinja_copy_string(r, b->data ? b->data : "", b->n_bytes, out);
+    bool is_ok = !b->is_failed || lull_jinja_fail(r, LULL_ENOMEM, "out of memory");
+    is_ok = is_ok && lull_jinja_copy_string(r, b->data ? b->data : "", b->n_bytes, out);
     lull_buffer_fini(b);
     return is_ok;
 }
 
-bool jinja_new_list(jinja_run *r, jinja_type type, size_t cap, jinja_value *out)
+bool lull_jinja_new_list(lull_jinja_run *r, lull_jinja_type type, size_t cap, lull_jinja_value *out)
 {
-    jinja_list *l = jinja_alloc(r, sizeof *l);
+    lull_jinja_list *l = lull_jinja_alloc(r, sizeof *l);
     if (!l) return false;
     if (cap > 0) {
-        if (cap > JINJA_MAX_BYTES / sizeof *l->items)
-            return jinja_fail(r, LULL_EFULL, "a list of %zu items is too long", cap);
-        l->items = jinja_alloc(r, cap * sizeof *l->items);
+        if (cap > LULL_JINJA_MAX_BYTES / sizeof *l->items)
+            return lull_jinja_fail(r, LULL_EFULL, "a list of %zu items is too long", cap);
+        l->items = lull_jinja_alloc(r, cap * sizeof *l->items);
         if (!l->items) return false;
     }
     l->cap = cap;
-    *out = (jinja_value){type, {.list = l}};
+    *out = (lull_jinja_value){type, {.list = l}};
     return true;
 }
 
-bool jinja_push(jinja_run *r, jinja_list *l, jinja_value v)
+bool lull_jinja_push(lull_jinja_run *r, lull_jinja_list *l, lull_jinja_value v)
 {
     if (l->n == l->cap) {
         size_t cap = l->cap ? 2 * l->cap : 8;
-        jinja_value *items = jinja_alloc(r, cap * sizeof *items);
+        lull_jinja_value *items = lull_jinja_alloc(r, cap * sizeof *items);
         if (!items) return false;
         if (l->n > 0) memcpy(items, l->items, l->n * sizeof *items);
         l->items = items;
         l->cap = cap;
     }
     l->items[l->n++] = v;
-    return jinja_step(r, 1);
+    return lull_jinja_step(r, 1);
 }
 
-bool jinja_new_dict(jinja_run *r, jinja_value *out)
+bool lull_jinja_new_dict(lull_jinja_run *r, lull_jinja_value *out)
 {
-    jinja_dict *d = jinja_alloc(r, sizeof *d);
-    *out = (jinja_value){JINJA_DICT, {.dict = d}};
+    lull_jinja_dict *d = lull_jinja_alloc(r, sizeof *d);
+    *out = (lull_jinja_value){LULL_JINJA_DICT, {.dict = d}};
     return d != NULL;
 }
 
-bool jinja_set(jinja_run *r, jinja_dict *d, jinja_value key, jinja_value v)
+bool lull_jinja_set(lull_jinja_run *r, lull_jinja_dict *d, lull_jinja_value key, lull_jinja_value v)
 {
-    if (jinja_is_list(&key) || jinja_is_dict(&key)) {
-        if (key.type != JINJA_TUPLE)
-            return jinja_fail(r, LULL_EUNSUPPORTED, "unhashable type: '%s'", jinja_type_name(&key));
+    if (lull_jinja_is_list(&key) || lull_jinja_is_dict(&key)) {
+        if (key.type != LULL_JINJA_TUPLE)
+            return lull_jinja_fail(r, LULL_EUNSUPPORTED, "unhashable type: '%s'",
+                                   lull_jinja_type_name(&key));
     }
-    jinja_value *old = jinja_get(r, d, key);
+    lull_jinja_value *old = lull_jinja_get(r, d, key);
     if (r->status != LULL_OK) return false;
     if (old) {
         *old = v;
@@ -145,85 +147,89 @@ bool jinja_set(jinja_run *r, jinja_dict *d, jinja_value key, jinja_value v)
     }
     if (d->n == d->cap) {
         size_t cap = d->cap ? 2 * d->cap : 8;
-        jinja_pair *pairs = jinja_alloc(r, cap * sizeof *pairs);
+        lull_jinja_pair *pairs = lull_jinja_alloc(r, cap * sizeof *pairs);
         if (!pairs) return false;
         if (d->n > 0) memcpy(pairs, d->pairs, d->n * sizeof *pairs);
         d->pairs = pairs;
         d->cap = cap;
     }
-    d->pairs[d->n++] = (jinja_pair){key, v};
+    d->pairs[d->n++] = (lull_jinja_pair){key, v};
     return true;
 }
 
-jinja_value *jinja_get(jinja_run *r, const jinja_dict *d, jinja_value key)
+lull_jinja_value *lull_jinja_get(lull_jinja_run *r, const lull_jinja_dict *d, lull_jinja_value key)
 {
-    if (!jinja_step(r, 1 + d->n / 16)) return NULL;
+    if (!lull_jinja_step(r, 1 + d->n / 16)) return NULL;
     for (size_t i = 0; i < d->n; i++) {
-        const jinja_value *k = &d->pairs[i].key;
+        const lull_jinja_value *k = &d->pairs[i].key;
         bool is_equal = false;
-        if (k->type == JINJA_STRING && key.type == JINJA_STRING)
+        if (k->type == LULL_JINJA_STRING && key.type == LULL_JINJA_STRING)
             is_equal = k->as.text.n == key.as.text.n &&
                        memcmp(k->as.text.s, key.as.text.s, key.as.text.n) == 0;
-        else if (k->type != JINJA_STRING && key.type != JINJA_STRING &&
-                 !jinja_equal(r, k, &key, &is_equal))
+        else if (k->type != LULL_JINJA_STRING && key.type != LULL_JINJA_STRING &&
+                 !lull_jinja_equal(r, k, &key, &is_equal))
             return NULL;
         if (is_equal) return &d->pairs[i].value;
     }
     return NULL;
 }
 
-jinja_value *jinja_get_name(jinja_run *r, const jinja_dict *d, jinja_text name)
+lull_jinja_value *lull_jinja_get_name(lull_jinja_run *r, const lull_jinja_dict *d,
+                                      lull_jinja_text name)
 {
-    return jinja_get(r, d, jinja_string(name.s, name.n));
+    return lull_jinja_get(r, d, lull_jinja_string(name.s, name.n));
 }
 
-bool jinja_from_json(jinja_run *r, const json_t *j, jinja_value *out)
+bool lull_jinja_from_json(lull_jinja_run *r, const json_t *j, lull_jinja_value *out)
 {
-    if (!jinja_step(r, 1)) return false;
+    if (!lull_jinja_step(r, 1)) return false;
     switch (json_typeof(j)) {
     case JSON_OBJECT: {
-        if (++r->depth > JINJA_MAX_DEPTH)
-            return jinja_fail(r, LULL_EFULL, "its variables are nested too deeply");
+        if (++r->depth > LULL_JINJA_MAX_DEPTH)
+            return lull_jinja_fail(r, LULL_EFULL, "its variables are nested too deeply");
         void *it = json_object_iter((json_t *)j);
-        if (!jinja_new_dict(r, out)) return false;
+        if (!lull_jinja_new_dict(r, out)) return false;
         for (; it; it = json_object_iter_next((json_t *)j, it)) {
-            jinja_value v;
-            jinja_dict *d = out->as.dict;
-            if (!jinja_from_json(r, json_object_iter_value(it), &v)) return false;
+            lull_jinja_value v;
+            lull_jinja_dict *d = out->as.dict;
+            if (!lull_jinja_from_json(r, json_object_iter_value(it), &v)) return false;
             /* Keys of a JSON object are unique already. */
             if (d->n == d->cap) {
-                if (!jinja_set(r, d, jinja_literal(json_object_iter_key(it)), v)) return false;
+                if (!lull_jinja_set(r, d, lull_jinja_literal(json_object_iter_key(it)), v))
+                    return false;
             } else {
-                d->pairs[d->n++] = (jinja_pair){jinja_literal(json_object_iter_key(it)), v};
+                d->pairs[d->n++] =
+                    (lull_jinja_pair){lull_jinja_literal(json_object_iter_key(it)), v};
             }
         }
         r->depth--;
         return true;
     }
     case JSON_ARRAY:
-        if (++r->depth > JINJA_MAX_DEPTH)
-            return jinja_fail(r, LULL_EFULL, "its variables are nested too deeply");
-        if (!jinja_new_list(r, JINJA_LIST, json_array_size(j), out)) return false;
+        if (++r->depth > LULL_JINJA_MAX_DEPTH)
+            return lull_jinja_fail(r, LULL_EFULL, "its variables are nested too deeply");
+        if (!lull_jinja_new_list(r, LULL_JINJA_LIST, json_array_size(j), out)) return false;
         for (size_t i = 0; i < json_array_size(j); i++) {
-            jinja_value v;
-            if (!jinja_from_json(r, json_array_get(j, i), &v) || !jinja_push(r, out->as.list, v))
+            lull_jinja_value v;
+            if (!lull_jinja_from_json(r, json_array_get(j, i), &v) ||
+                !lull_jinja_push(r, out->as.list, v))
                 return false;
         }
         r->depth--;
         return true;
-    case JSON_STRING: *out = jinja_string(json_string_value(j), json_string_length(j)); break;
-    case JSON_INTEGER: *out = jinja_int(json_integer_value(j)); break;
-    case JSON_REAL: *out = jinja_float(json_real_value(j)); break;
-    case JSON_TRUE: *out = jinja_bool(true); break;
-    case JSON_FALSE: *out = jinja_bool(false); break;
-    case JSON_NULL: *out = jinja_none(); break;
+    case JSON_STRING: *out = lull_jinja_string(json_string_value(j), json_string_length(j)); break;
+    case JSON_INTEGER: *out = lull_jinja_int(json_integer_value(j)); break;
+    case JSON_REAL: *out = lull_jinja_float(json_real_value(j)); break;
+    case JSON_TRUE: *out = lull_jinja_bool(true); break;
+    case JSON_FALSE: *out = lull_jinja_bool(false); break;
+    case JSON_NULL: *out = lull_jinja_none(); break;
     }
     return true;
 }
 
 /* ---- characters ------------------------------------------------------------------------------ */
 
-uint32_t jinja_char_at(const char *s, size_t n, size_t *n_bytes)
+uint32_t lull_jinja_char_at(const char *s, size_t n, size_t *n_bytes)
 {
     const uint8_t *u = (const uint8_t *)s;
     size_t length = u[0] < 0x80 ? 1 : u[0] < 0xc2 ? 0 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : 4;
@@ -238,14 +244,14 @@ uint32_t jinja_char_at(const char *s, size_t n, size_t *n_bytes)
     return c;
 }
 
-size_t jinja_char_bytes(const char *s, size_t n)
+size_t lull_jinja_char_bytes(const char *s, size_t n)
 {
     size_t k;
-    jinja_char_at(s, n, &k);
+    lull_jinja_char_at(s, n, &k);
     return k;
 }
 
-size_t jinja_put_char(uint32_t c, char out[4])
+size_t lull_jinja_put_char(uint32_t c, char out[4])
 {
     if (c < 0x80) {
         out[0] = (char)c;
@@ -269,21 +275,21 @@ size_t jinja_put_char(uint32_t c, char out[4])
     return 4;
 }
 
-size_t jinja_n_chars(jinja_text t)
+size_t lull_jinja_n_chars(lull_jinja_text t)
 {
     size_t n = 0;
-    for (size_t i = 0; i < t.n; i += jinja_char_bytes(t.s + i, t.n - i)) n++;
+    for (size_t i = 0; i < t.n; i += lull_jinja_char_bytes(t.s + i, t.n - i)) n++;
     return n;
 }
 
-size_t jinja_char_offset(jinja_text t, size_t i)
+size_t lull_jinja_char_offset(lull_jinja_text t, size_t i)
 {
     size_t at = 0;
-    for (; i > 0 && at < t.n; i--) at += jinja_char_bytes(t.s + at, t.n - at);
+    for (; i > 0 && at < t.n; i--) at += lull_jinja_char_bytes(t.s + at, t.n - at);
     return at;
 }
 
-bool jinja_is_space(uint32_t c)
+bool lull_jinja_is_space(uint32_t c)
 {
     return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
            (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
@@ -292,42 +298,42 @@ bool jinja_is_space(uint32_t c)
 
 /* ---- truth, equality, order ------------------------------------------------------------------ */
 
-bool jinja_truth(const jinja_value *v)
+bool lull_jinja_truth(const lull_jinja_value *v)
 {
     switch (v->type) {
-    case JINJA_UNDEFINED:
-    case JINJA_NONE: return false;
-    case JINJA_BOOL: return v->as.truth;
-    case JINJA_INT: return v->as.integer != 0;
-    case JINJA_FLOAT: return v->as.number != 0;
-    case JINJA_STRING: return v->as.text.n > 0;
-    case JINJA_LIST:
-    case JINJA_TUPLE: return v->as.list->n > 0;
-    case JINJA_DICT: return v->as.dict->n > 0;
+    case LULL_JINJA_UNDEFINED:
+    case LULL_JINJA_NONE: return false;
+    case LULL_JINJA_BOOL: return v->as.truth;
+    case LULL_JINJA_INT: return v->as.integer != 0;
+    case LULL_JINJA_FLOAT: return v->as.number != 0;
+    case LULL_JINJA_STRING: return v->as.text.n > 0;
+    case LULL_JINJA_LIST:
+    case LULL_JINJA_TUPLE: return v->as.list->n > 0;
+    case LULL_JINJA_DICT: return v->as.dict->n > 0;
     default: return true;
     }
 }
 
-const char *jinja_type_name(const jinja_value *v)
+const char *lull_jinja_type_name(const lull_jinja_value *v)
 {
     switch (v->type) {
-    case JINJA_UNDEFINED: return "Undefined";
-    case JINJA_NONE: return "NoneType";
-    case JINJA_BOOL: return "bool";
-    case JINJA_INT: return "int";
-    case JINJA_FLOAT: return "float";
-    case JINJA_STRING: return "str";
-    case JINJA_LIST: return "list";
-    case JINJA_TUPLE: return "tuple";
-    case JINJA_DICT: return "dict";
-    case JINJA_NAMESPACE: return "Namespace";
-    case JINJA_LOOP: return "LoopContext";
-    case JINJA_MACRO: return "Macro";
+    case LULL_JINJA_UNDEFINED: return "Undefined";
+    case LULL_JINJA_NONE: return "NoneType";
+    case LULL_JINJA_BOOL: return "bool";
+    case LULL_JINJA_INT: return "int";
+    case LULL_JINJA_FLOAT: return "float";
+    case LULL_JINJA_STRING: return "str";
+    case LULL_JINJA_LIST: return "list";
+    case LULL_JINJA_TUPLE: return "tuple";
+    case LULL_JINJA_DICT: return "dict";
+    case LULL_JINJA_NAMESPACE: return "Namespace";
+    case LULL_JINJA_LOOP: return "LoopContext";
+    case LULL_JINJA_MACRO: return "Macro";
     default: return "function";
     }
 }
 
-static int compare_texts(jinja_text a, jinja_text b)
+static int compare_texts(lull_jinja_text a, lull_jinja_text b)
 {
     size_t n = a.n < b.n ? a.n : b.n;
     int c = n ? memcmp(a.s, b.s, n) : 0; /* UTF-8 orders as its characters do */
@@ -335,43 +341,44 @@ static int compare_texts(jinja_text a, jinja_text b)
     return c < 0 ? -1 : c > 0;
 }
 
-bool jinja_equal(jinja_run *r, const jinja_value *a, const jinja_value *b, bool *out)
+bool lull_jinja_equal(lull_jinja_run *r, const lull_jinja_value *a, const lull_jinja_value *b,
+                      bool *out)
 {
     *out = false;
-    if (!jinja_step(r, 1)) return false;
-    if (jinja_is_number(a) && jinja_is_number(b)) {
-        *out = a->type == JINJA_FLOAT || b->type == JINJA_FLOAT
-                   ? jinja_as_float(a) == jinja_as_float(b)
-                   : jinja_as_int(a) == jinja_as_int(b);
+    if (!lull_jinja_step(r, 1)) return false;
+    if (lull_jinja_is_number(a) && lull_jinja_is_number(b)) {
+        *out = a->type == LULL_JINJA_FLOAT || b->type == LULL_JINJA_FLOAT
+                   ? lull_jinja_as_float(a) == lull_jinja_as_float(b)
+                   : lull_jinja_as_int(a) == lull_jinja_as_int(b);
         return true;
     }
     if (a->type != b->type) return true;
-    if (r->depth > JINJA_MAX_DEPTH)
-        return jinja_fail(r, LULL_EFULL, "values are nested too deeply");
+    if (r->depth > LULL_JINJA_MAX_DEPTH)
+        return lull_jinja_fail(r, LULL_EFULL, "values are nested too deeply");
     switch (a->type) {
-    case JINJA_UNDEFINED:
-    case JINJA_NONE: *out = true; return true;
-    case JINJA_STRING: *out = compare_texts(a->as.text, b->as.text) == 0; return true;
-    case JINJA_LIST:
-    case JINJA_TUPLE:
+    case LULL_JINJA_UNDEFINED:
+    case LULL_JINJA_NONE: *out = true; return true;
+    case LULL_JINJA_STRING: *out = compare_texts(a->as.text, b->as.text) == 0; return true;
+    case LULL_JINJA_LIST:
+    case LULL_JINJA_TUPLE:
         if (a->as.list->n != b->as.list->n) return true;
         r->depth++;
         for (size_t i = 0; i < a->as.list->n; i++)
-            if (!jinja_equal(r, &a->as.list->items[i], &b->as.list->items[i], out) || !*out) {
+            if (!lull_jinja_equal(r, &a->as.list->items[i], &b->as.list->items[i], out) || !*out) {
                 r->depth--;
                 return r->status == LULL_OK;
             }
         r->depth--;
         *out = true;
         return true;
-    case JINJA_DICT:
+    case LULL_JINJA_DICT:
         if (a->as.dict->n != b->as.dict->n) return true;
         r->depth++;
         for (size_t i = 0; i < a->as.dict->n; i++) {
-            const jinja_pair *p = &a->as.dict->pairs[i];
-            const jinja_value *other = jinja_get(r, b->as.dict, p->key);
+            const lull_jinja_pair *p = &a->as.dict->pairs[i];
+            const lull_jinja_value *other = lull_jinja_get(r, b->as.dict, p->key);
             *out = false;
-            if (!other || !jinja_equal(r, &p->value, other, out) || !*out) {
+            if (!other || !lull_jinja_equal(r, &p->value, other, out) || !*out) {
                 r->depth--;
                 return r->status == LULL_OK;
             }
@@ -383,40 +390,41 @@ bool jinja_equal(jinja_run *r, const jinja_value *a, const jinja_value *b, bool 
     }
 }
 
-bool jinja_compare(jinja_run *r, const jinja_value *a, const jinja_value *b, int *out)
+bool lull_jinja_compare(lull_jinja_run *r, const lull_jinja_value *a, const lull_jinja_value *b,
+                        int *out)
 {
-    if (!jinja_step(r, 1)) return false;
-    if (jinja_is_number(a) && jinja_is_number(b)) {
-        if (a->type == JINJA_FLOAT || b->type == JINJA_FLOAT) {
-            double x = jinja_as_float(a), y = jinja_as_float(b);
+    if (!lull_jinja_step(r, 1)) return false;
+    if (lull_jinja_is_number(a) && lull_jinja_is_number(b)) {
+        if (a->type == LULL_JINJA_FLOAT || b->type == LULL_JINJA_FLOAT) {
+            double x = lull_jinja_as_float(a), y = lull_jinja_as_float(b);
             *out = x < y ? -1 : x > y;
         } else {
-            int64_t x = jinja_as_int(a), y = jinja_as_int(b);
+            int64_t x = lull_jinja_as_int(a), y = lull_jinja_as_int(b);
             *out = x < y ? -1 : x > y;
         }
         return true;
     }
-    if (a->type == JINJA_STRING && b->type == JINJA_STRING) {
+    if (a->type == LULL_JINJA_STRING && b->type == LULL_JINJA_STRING) {
         *out = compare_texts(a->as.text, b->as.text);
         return true;
     }
-    if (jinja_is_list(a) && a->type == b->type) {
-        const jinja_list *x = a->as.list, *y = b->as.list;
-        if (r->depth > JINJA_MAX_DEPTH)
-            return jinja_fail(r, LULL_EFULL, "values are nested too deeply");
+    if (lull_jinja_is_list(a) && a->type == b->type) {
+        const lull_jinja_list *x = a->as.list, *y = b->as.list;
+        if (r->depth > LULL_JINJA_MAX_DEPTH)
+            return lull_jinja_fail(r, LULL_EFULL, "values are nested too deeply");
         for (size_t i = 0; i < x->n && i < y->n; i++) {
             bool is_equal;
             r->depth++;
-            bool is_ok = jinja_equal(r, &x->items[i], &y->items[i], &is_equal) &&
-                         (is_equal || jinja_compare(r, &x->items[i], &y->items[i], out));
+            bool is_ok = lull_jinja_equal(r, &x->items[i], &y->items[i], &is_equal) &&
+                         (is_equal || lull_jinja_compare(r, &x->items[i], &y->items[i], out));
             r->depth--;
             if (!is_ok || !is_equal) return is_ok;
         }
         *out = x->n < y->n ? -1 : x->n > y->n;
         return true;
     }
-    return jinja_fail(r, LULL_EUNSUPPORTED, "'%s' and '%s' have no order", jinja_type_name(a),
-                      jinja_type_name(b));
+    return lull_jinja_fail(r, LULL_EUNSUPPORTED, "'%s' and '%s' have no order",
+                           lull_jinja_type_name(a), lull_jinja_type_name(b));
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -449,15 +457,15 @@ static void print_float(double d, lull_buffer *b)
 }
 
 /* Python's repr of a string: single quotes unless there are some and no double ones. */
-static void print_repr(jinja_text t, lull_buffer *b)
+static void print_repr(lull_jinja_text t, lull_buffer *b)
 {
     bool has_single = t.n && memchr(t.s, '\'', t.n), has_double = t.n && memchr(t.s, '"', t.n);
     char quote = has_single && !has_double ? '"' : '\'';
     lull_buffer_append(b, &quote, 1);
     for (size_t i = 0, k; i < t.n; i += k) {
-        uint32_t c = jinja_char_at(t.s + i, t.n - i, &k);
+        uint32_t c = lull_jinja_char_at(t.s + i, t.n - i, &k);
         bool is_hidden = c < 32 || (c >= 0x7f && c <= 0xa0) || c == 0xad ||
-                         (jinja_is_space(c) && c != ' ') || (c >= 0x200b && c <= 0x200f) ||
+                         (lull_jinja_is_space(c) && c != ' ') || (c >= 0x200b && c <= 0x200f) ||
                          (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) ||
                          c == 0xfeff || (c >= 0xe000 && c <= 0xf8ff) ||
                          (c >= 0xfff0 && c <= 0xfffb);
@@ -473,75 +481,76 @@ static void print_repr(jinja_text t, lull_buffer *b)
     lull_buffer_append(b, &quote, 1);
 }
 
-bool jinja_print(jinja_run *r, const jinja_value *v, bool as_repr, lull_buffer *b)
+bool lull_jinja_print(lull_jinja_run *r, const lull_jinja_value *v, bool as_repr, lull_buffer *b)
 {
-    if (b->n_bytes > JINJA_MAX_OUTPUT) return jinja_fail(r, LULL_EFULL, "its text is too long");
-    if (!jinja_step(r, 1)) return false;
-    if (r->depth > JINJA_MAX_DEPTH)
-        return jinja_fail(r, LULL_EFULL, "values are nested too deeply");
+    if (b->n_bytes > LULL_JINJA_MAX_OUTPUT)
+        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
+    if (!lull_jinja_step(r, 1)) return false;
+    if (r->depth > LULL_JINJA_MAX_DEPTH)
+        return lull_jinja_fail(r, LULL_EFULL, "values are nested too deeply");
     switch (v->type) {
-    case JINJA_UNDEFINED:
+    case LULL_JINJA_UNDEFINED:
         if (as_repr) lull_buffer_append_str(b, "Undefined");
         break;
-    case JINJA_NONE: lull_buffer_append_str(b, "None"); break;
-    case JINJA_BOOL: lull_buffer_append_str(b, v->as.truth ? "True" : "False"); break;
-    case JINJA_INT: lull_buffer_printf(b, "%" PRId64, v->as.integer); break;
-    case JINJA_FLOAT: print_float(v->as.number, b); break;
-    case JINJA_STRING:
-        if (!jinja_step(r, v->as.text.n / 256)) return false;
+    case LULL_JINJA_NONE: lull_buffer_append_str(b, "None"); break;
+    case LULL_JINJA_BOOL: lull_buffer_append_str(b, v->as.truth ? "True" : "False"); break;
+    case LULL_JINJA_INT: lull_buffer_printf(b, "%" PRId64, v->as.integer); break;
+    case LULL_JINJA_FLOAT: print_float(v->as.number, b); break;
+    case LULL_JINJA_STRING:
+        if (!lull_jinja_step(r, v->as.text.n / 256)) return false;
         if (as_repr)
             print_repr(v->as.text, b);
         else
             lull_buffer_append(b, v->as.text.s, v->as.text.n);
         break;
-    case JINJA_LIST:
-    case JINJA_TUPLE: {
-        const jinja_list *l = v->as.list;
-        lull_buffer_append_str(b, v->type == JINJA_LIST ? "[" : "(");
+    case LULL_JINJA_LIST:
+    case LULL_JINJA_TUPLE: {
+        const lull_jinja_list *l = v->as.list;
+        lull_buffer_append_str(b, v->type == LULL_JINJA_LIST ? "[" : "(");
         r->depth++;
         for (size_t i = 0; i < l->n; i++) {
             if (i > 0) lull_buffer_append_str(b, ", ");
-            if (!jinja_print(r, &l->items[i], true, b)) return false;
+            if (!lull_jinja_print(r, &l->items[i], true, b)) return false;
         }
         r->depth--;
-        lull_buffer_append_str(b, v->type == JINJA_LIST ? "]" : l->n == 1 ? ",)" : ")");
+        lull_buffer_append_str(b, v->type == LULL_JINJA_LIST ? "]" : l->n == 1 ? ",)" : ")");
         break;
     }
-    case JINJA_DICT:
-    case JINJA_NAMESPACE: {
-        const jinja_dict *d = v->as.dict;
-        lull_buffer_append_str(b, v->type == JINJA_DICT ? "{" : "<Namespace {");
+    case LULL_JINJA_DICT:
+    case LULL_JINJA_NAMESPACE: {
+        const lull_jinja_dict *d = v->as.dict;
+        lull_buffer_append_str(b, v->type == LULL_JINJA_DICT ? "{" : "<Namespace {");
         r->depth++;
         for (size_t i = 0; i < d->n; i++) {
             if (i > 0) lull_buffer_append_str(b, ", ");
-            if (!jinja_print(r, &d->pairs[i].key, true, b)) return false;
+            if (!lull_jinja_print(r, &d->pairs[i].key, true, b)) return false;
             lull_buffer_append_str(b, ": ");
-            if (!jinja_print(r, &d->pairs[i].value, true, b)) return false;
+            if (!lull_jinja_print(r, &d->pairs[i].value, true, b)) return false;
         }
         r->depth--;
-        lull_buffer_append_str(b, v->type == JINJA_DICT ? "}" : "}>");
+        lull_buffer_append_str(b, v->type == LULL_JINJA_DICT ? "}" : "}>");
         break;
     }
-    default: lull_buffer_printf(b, "<%s>", jinja_type_name(v)); break;
+    default: lull_buffer_printf(b, "<%s>", lull_jinja_type_name(v)); break;
     }
-    return !b->is_failed || jinja_fail(r, LULL_ENOMEM, "out of memory");
+    return !b->is_failed || lull_jinja_fail(r, LULL_ENOMEM, "out of memory");
 }
 
-bool jinja_to_string(jinja_run *r, const jinja_value *v, jinja_value *out)
+bool lull_jinja_to_string(lull_jinja_run *r, const lull_jinja_value *v, lull_jinja_value *out)
 {
     lull_buffer b = {0};
-    if (v->type == JINJA_STRING) {
+    if (v->type == LULL_JINJA_STRING) {
         *out = *v;
         return true;
     }
-    if (!jinja_print(r, v, false, &b)) {
+    if (!lull_jinja_print(r, v, false, &b)) {
         lull_buffer_fini(&b);
         return false;
     }
-    return jinja_take_buffer(r, &b, out);
+    return lull_jinja_take_buffer(r, &b, out);
 }
 
-static void dump_json_string(jinja_text t, lull_buffer *b)
+static void dump_json_string(lull_jinja_text t, lull_buffer *b)
 {
     lull_buffer_append_str(b, "\"");
     for (size_t i = 0; i < t.n; i++) {
@@ -557,7 +566,7 @@ static void dump_json_string(jinja_text t, lull_buffer *b)
     lull_buffer_append_str(b, "\"");
 }
 
-static void break_line(const jinja_json_style *style, int depth, lull_buffer *b)
+static void break_line(const lull_jinja_json_style *style, int depth, lull_buffer *b)
 {
     if (style->indent < 0) return;
     lull_buffer_append_str(b, "\n");
@@ -566,58 +575,62 @@ static void break_line(const jinja_json_style *style, int depth, lull_buffer *b)
 
 static int by_key(const void *a, const void *b)
 {
-    const jinja_pair *const *x = a, *const *y = b;
+    const lull_jinja_pair *const *x = a, *const *y = b;
     return compare_texts((*x)->key.as.text, (*y)->key.as.text);
 }
 
-static bool dump_json_dict(jinja_run *r, const jinja_dict *d, const jinja_json_style *style,
-                           int depth, lull_buffer *b)
+static bool dump_json_dict(lull_jinja_run *r, const lull_jinja_dict *d,
+                           const lull_jinja_json_style *style, int depth, lull_buffer *b)
 {
-    const jinja_pair **pairs = jinja_alloc(r, (d->n + 1) * sizeof *pairs);
+    const lull_jinja_pair **pairs = lull_jinja_alloc(r, (d->n + 1) * sizeof *pairs);
     if (!pairs) return false;
     bool are_strings = true;
     for (size_t i = 0; i < d->n; i++) {
         pairs[i] = &d->pairs[i];
-        are_strings = are_strings && d->pairs[i].key.type == JINJA_STRING;
+        are_strings = are_strings && d->pairs[i].key.type == LULL_JINJA_STRING;
     }
     if (style->sort_keys) {
         if (!are_strings)
-            return jinja_fail(r, LULL_EUNSUPPORTED, "keys that are not strings are not sorted");
+            return lull_jinja_fail(r, LULL_EUNSUPPORTED,
+                                   "keys that are not strings are not sorted");
         qsort(pairs, d->n, sizeof *pairs, by_key);
     }
     lull_buffer_append_str(b, "{");
     for (size_t i = 0; i < d->n; i++) {
-        const jinja_value *key = &pairs[i]->key;
+        const lull_jinja_value *key = &pairs[i]->key;
         if (i > 0) lull_buffer_append(b, style->item_separator.s, style->item_separator.n);
         break_line(style, depth + 1, b);
-        if (key->type == JINJA_STRING) {
+        if (key->type == LULL_JINJA_STRING) {
             dump_json_string(key->as.text, b);
         } else {
-            if (!jinja_is_number(key) && key->type != JINJA_NONE)
-                return jinja_fail(r, LULL_EUNSUPPORTED, "a key of type %s cannot stand in JSON",
-                                  jinja_type_name(key));
+            if (!lull_jinja_is_number(key) && key->type != LULL_JINJA_NONE)
+                return lull_jinja_fail(r, LULL_EUNSUPPORTED,
+                                       "a key of type %s cannot stand in JSON",
+                                       lull_jinja_type_name(key));
             lull_buffer_append_str(b, "\"");
-            if (!jinja_dump_json(r, key, style, depth + 1, b)) return false;
+            if (!lull_jinja_dump_json(r, key, style, depth + 1, b)) return false;
             lull_buffer_append_str(b, "\"");
         }
         lull_buffer_append(b, style->key_separator.s, style->key_separator.n);
-        if (!jinja_dump_json(r, &pairs[i]->value, style, depth + 1, b)) return false;
+        if (!lull_jinja_dump_json(r, &pairs[i]->value, style, depth + 1, b)) return false;
     }
     if (d->n > 0) break_line(style, depth, b);
     lull_buffer_append_str(b, "}");
     return true;
 }
 
-bool jinja_dump_json(jinja_run *r, const jinja_value *v, const jinja_json_style *style, int depth,
-                     lull_buffer *b)
+bool lull_jinja_dump_json(lull_jinja_run *r, const lull_jinja_value *v,
+                          const lull_jinja_json_style *style, int depth, lull_buffer *b)
 {
-    if (depth > JINJA_MAX_DEPTH) return jinja_fail(r, LULL_EFULL, "values are nested too deeply");
-    if (b->n_bytes > JINJA_MAX_OUTPUT) return jinja_fail(r, LULL_EFULL, "its text is too long");
-    if (!jinja_step(r, 1)) return false;
+    if (depth > LULL_JINJA_MAX_DEPTH)
+        return lull_jinja_fail(r, LULL_EFULL, "values are nested too deeply");
+    if (b->n_bytes > LULL_JINJA_MAX_OUTPUT)
+        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
+    if (!lull_jinja_step(r, 1)) return false;
     switch (v->type) {
-    case JINJA_NONE: lull_buffer_append_str(b, "null"); return true;
-    case JINJA_BOOL: lull_buffer_append_str(b, v->as.truth ? "true" : "false"); return true;
-    case JINJA_FLOAT:
+    case LULL_JINJA_NONE: lull_buffer_append_str(b, "null"); return true;
+    case LULL_JINJA_BOOL: lull_buffer_append_str(b, v->as.truth ? "true" : "false"); return true;
+    case LULL_JINJA_FLOAT:
         if (isnan(v->as.number))
             lull_buffer_append_str(b, "NaN");
         else if (isinf(v->as.number))
@@ -625,48 +638,53 @@ bool jinja_dump_json(jinja_run *r, const jinja_value *v, const jinja_json_style 
         else
             print_float(v->as.number, b);
         return true;
-    case JINJA_INT: return jinja_print(r, v, false, b);
-    case JINJA_STRING: dump_json_string(v->as.text, b); return jinja_step(r, v->as.text.n / 64);
-    case JINJA_LIST:
-    case JINJA_TUPLE:
+    case LULL_JINJA_INT: return lull_jinja_print(r, v, false, b);
+    case LULL_JINJA_STRING:
+        dump_json_string(v->as.text, b);
+        return lull_jinja_step(r, v->as.text.n / 64);
+    case LULL_JINJA_LIST:
+    case LULL_JINJA_TUPLE:
         lull_buffer_append_str(b, "[");
         for (size_t i = 0; i < v->as.list->n; i++) {
             if (i > 0) lull_buffer_append(b, style->item_separator.s, style->item_separator.n);
             break_line(style, depth + 1, b);
-            if (!jinja_dump_json(r, &v->as.list->items[i], style, depth + 1, b)) return false;
+            if (!lull_jinja_dump_json(r, &v->as.list->items[i], style, depth + 1, b)) return false;
         }
         if (v->as.list->n > 0) break_line(style, depth, b);
         lull_buffer_append_str(b, "]");
         return true;
-    case JINJA_DICT: return dump_json_dict(r, v->as.dict, style, depth, b);
+    case LULL_JINJA_DICT: return dump_json_dict(r, v->as.dict, style, depth, b);
     default:
-        return jinja_fail(r, LULL_EUNSUPPORTED, "a value of type %s cannot be written as JSON",
-                          jinja_type_name(v));
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "a value of type %s cannot be written as JSON",
+                               lull_jinja_type_name(v));
     }
 }
 
-bool jinja_iterate(jinja_run *r, const jinja_value *v, jinja_list *out)
+bool lull_jinja_iterate(lull_jinja_run *r, const lull_jinja_value *v, lull_jinja_list *out)
 {
-    jinja_value list;
-    *out = (jinja_list){0};
+    lull_jinja_value list;
+    *out = (lull_jinja_list){0};
     switch (v->type) {
-    case JINJA_UNDEFINED: return true;
-    case JINJA_LIST:
-    case JINJA_TUPLE: *out = *v->as.list; return true;
-    case JINJA_DICT:
-        if (!jinja_new_list(r, JINJA_LIST, v->as.dict->n, &list)) return false;
+    case LULL_JINJA_UNDEFINED: return true;
+    case LULL_JINJA_LIST:
+    case LULL_JINJA_TUPLE: *out = *v->as.list; return true;
+    case LULL_JINJA_DICT:
+        if (!lull_jinja_new_list(r, LULL_JINJA_LIST, v->as.dict->n, &list)) return false;
         for (size_t i = 0; i < v->as.dict->n; i++)
-            if (!jinja_push(r, list.as.list, v->as.dict->pairs[i].key)) return false;
+            if (!lull_jinja_push(r, list.as.list, v->as.dict->pairs[i].key)) return false;
         break;
-    case JINJA_STRING:
-        if (!jinja_new_list(r, JINJA_LIST, jinja_n_chars(v->as.text), &list)) return false;
+    case LULL_JINJA_STRING:
+        if (!lull_jinja_new_list(r, LULL_JINJA_LIST, lull_jinja_n_chars(v->as.text), &list))
+            return false;
         for (size_t i = 0, k; i < v->as.text.n; i += k) {
-            k = jinja_char_bytes(v->as.text.s + i, v->as.text.n - i);
-            if (!jinja_push(r, list.as.list, jinja_string(v->as.text.s + i, k))) return false;
+            k = lull_jinja_char_bytes(v->as.text.s + i, v->as.text.n - i);
+            if (!lull_jinja_push(r, list.as.list, lull_jinja_string(v->as.text.s + i, k)))
+                return false;
         }
         break;
     default:
-        return jinja_fail(r, LULL_EUNSUPPORTED, "'%s' object is not iterable", jinja_type_name(v));
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "'%s' object is not iterable",
+                               lull_jinja_type_name(v));
     }
     *out = *list.as.list;
     return true;
