@@ -228,8 +228,7 @@ static int32_t whole_word(const encoding *e, const uint8_t *word, size_t n)
         memcpy(e->written + n_written, b->characters[word[i]], n_bytes);
         n_written += n_bytes;
     }
-    int32_t id = lull_vocab_find(b->vocab, e->written, n_written);
-    return id < b->vocab->n_tokens ? id : -1;
+    return lull_vocab_find_text(b->vocab, e->written, n_written);
 }
 
 static lull_status encode_word(void *user, const uint8_t *word, size_t n, lull_error *err)
@@ -251,16 +250,16 @@ static lull_status encode_word(void *user, const uint8_t *word, size_t n, lull_e
         return lull_fail(err, LULL_ENOMEM, "out of memory for a word of %zu bytes", n);
     for (int32_t i = 0; i >= 0; i = e->m.symbols[i].next) {
         int32_t id = e->m.symbols[i].id;
-        if (id < v->n_tokens) {
+        if (id < v->n_tokens && v->is_text[id]) {
             e->out->ids[e->out->n++] = id;
             continue;
         }
-        /* A symbol that is no token: of its characters, those that are one byte long and are. */
+        /* Not a token of text: of its characters, those that are one byte long and such tokens. */
         size_t n_string;
         const uint8_t *string = lull_vocab_string(v, id, &n_string);
         for (size_t k = 0; k < n_string; k++) {
-            int32_t single = lull_vocab_find(v, string + k, 1);
-            if (single >= 0 && single < v->n_tokens) e->out->ids[e->out->n++] = single;
+            int32_t single = lull_vocab_find_text(v, string + k, 1);
+            if (single >= 0) e->out->ids[e->out->n++] = single;
         }
     }
     return LULL_OK;

@@ -41,7 +41,7 @@ static bool find_pair(const void *user, const lull_symbol *left, const lull_symb
 {
     const word *w = user;
     const lull_vocab *v = w->s->vocab;
-    *id = lull_vocab_find(v, w->text + left->start, left->n_bytes + right->n_bytes);
+    *id = lull_vocab_find_text(v, w->text + left->start, left->n_bytes + right->n_bytes);
     if (*id < 0) return false;
     /* Floats as integers that descend: the highest score comes first. */
     float score = v->scores[*id] + 0.0f;
@@ -70,7 +70,7 @@ static lull_status encode_word(const lull_spm *s, const uint8_t *text, size_t n,
     lull_merger_reset(m);
     for (size_t i = 0; i < n;) {
         size_t k = symbol_bytes(text + i, n - i);
-        lull_merger_push(m, (uint32_t)i, (uint32_t)k, lull_vocab_find(v, text + i, k));
+        lull_merger_push(m, (uint32_t)i, (uint32_t)k, lull_vocab_find_text(v, text + i, k));
         i += k;
     }
     word w = {s, text};

@@ -124,12 +124,12 @@ lull_status lull_tokenizer_new(const lull_gguf *g, lull_tokenizer **out, lull_er
                        model.data);
         goto done;
     }
+    LULL_TRY(lull_vocab_init(&t->vocab, g, err));
     if (!is_bpe && !lull_gguf_find(g, "tokenizer.ggml.scores")) {
         st = lull_fail(err, LULL_ENOTFOUND, "%s: there is no tokenizer.ggml.scores",
                        lull_gguf_path(g));
         goto done;
     }
-    LULL_TRY(lull_vocab_init(&t->vocab, g, err));
     if (is_bpe) LULL_TRY(lull_bpe_new(g, &t->vocab, &t->bpe, err));
     LULL_TRY(lull_roles_init(&t->roles, g, &t->vocab, !is_bpe, err));
     LULL_TRY(read_bool(g, "tokenizer.ggml.add_bos_token", !is_bpe || lull_bpe_adds_bos(t->bpe),

@@ -27,18 +27,27 @@ typedef struct lull_token_list {
 LULL_NODISCARD lull_status lull_token_list_reserve(lull_token_list *l, size_t n, lull_error *err);
 void lull_token_list_fini(lull_token_list *l);
 
-/* From the tokenizer.* metadata.
+/* From the tokenizer.* metadata; g is borrowed. On failure *out is NULL.
  *   LULL_ENOTFOUND     a key is missing
  *   LULL_ECORRUPT      a key has the wrong type, arrays differ in length, an id is out of range
- *   LULL_EUNSUPPORTED  a tokenizer.ggml.model or .pre that lull does not know (named)
- *   LULL_ENOMEM */
+ *   LULL_EUNSUPPORTED  a tokenizer.ggml.model or .pre that lull does not know (named), or a special
+ *                      token of over 1,024 bytes
+ *   LULL_ENOMEM
+ * Cost: 2 MB and 25 ms for 262,144 tokens. */
 LULL_NODISCARD lull_status lull_tokenizer_new(const lull_gguf *g, lull_tokenizer **out,
                                               lull_error *err);
 void lull_tokenizer_free(lull_tokenizer *t);
 
-/* Append the ids of text [n_bytes] to *out. flags: LULL_TOKENIZE_SPECIAL, LULL_TOKENIZE_BOS of
- * lull.h. Bytes that are not valid UTF-8 become byte tokens. LULL_EINVAL (no BOS), LULL_ENOMEM; on
- * failure *out is as it was. */
+/* Append the ids of text [n_bytes] to *out; they are llama.cpp's. flags: LULL_TOKENIZE_SPECIAL,
+ * LULL_TOKENIZE_BOS of lull.h.
+ *
+ * Without LULL_TOKENIZE_SPECIAL no text becomes a control token, whatever it spells; tokens that
+ * the file calls user-defined are always taken whole. Bytes that are not valid UTF-8 are kept:
+ * `llama` makes them byte tokens, `gpt2` merges them as it does all bytes. A byte for which the
+ * vocabulary has neither a token nor an unknown token is left out.
+ *
+ *   LULL_EINVAL  the model has no BOS, or text is over 512 MiB;  LULL_ENOMEM
+ * On failure *out is as it was. Cost: O(n log n); 10 MB/s for SmolLM2, 4 MB/s for Gemma 3. */
 LULL_NODISCARD lull_status lull_tokenizer_encode(const lull_tokenizer *t, const char *text,
                                                  size_t n_bytes, int flags, lull_token_list *out,
                                                  lull_error *err);
@@ -70,8 +79,8 @@ int32_t lull_tokenizer_n_vocab(const lull_tokenizer *t);
 int32_t lull_tokenizer_bos(const lull_tokenizer *t); /* -1: none */
 int32_t lull_tokenizer_eos(const lull_tokenizer *t); /* -1: none */
 bool lull_tokenizer_adds_bos(const lull_tokenizer *t);
-/* End of generation: eos, eot and the control tokens that end a turn in known families (<|im_end|>,
- * <|eot_id|>, <end_of_turn>, <|endoftext|>, …). */
+/* End of generation: eos, eot and the tokens that end a text or a turn in known families
+ * (<|im_end|>, <|eot_id|>, <end_of_turn>, <|endoftext|>, …), as llama.cpp has them. */
 bool lull_tokenizer_is_eog(const lull_tokenizer *t, int32_t id);
 
 #endif

@@ -38,6 +38,12 @@ int32_t lull_vocab_find(const lull_vocab *v, const void *s, size_t n_bytes)
     return slot_of(v, hash_of(v, s, n_bytes), s, n_bytes)->id;
 }
 
+int32_t lull_vocab_find_text(const lull_vocab *v, const void *s, size_t n_bytes)
+{
+    int32_t id = lull_vocab_find(v, s, n_bytes);
+    return id >= 0 && id < v->n_tokens && v->is_text[id] ? id : -1;
+}
+
 static bool append_string(lull_vocab *v, const void *s, size_t n_bytes)
 {
     size_t at = v->start[v->n_symbols];
@@ -152,9 +158,10 @@ lull_status lull_vocab_init(lull_vocab *v, const lull_gguf *g, lull_error *err)
     v->bytes = malloc(v->bytes_cap);
     v->start = malloc(((size_t)v->cap + 1) * sizeof *v->start);
     v->types = malloc((size_t)n);
+    v->is_text = malloc((size_t)n * sizeof *v->is_text);
     v->scores = malloc((size_t)n * sizeof *v->scores);
     v->slots = malloc(v->n_slots * sizeof *v->slots);
-    if (!v->bytes || !v->start || !v->types || !v->scores || !v->slots) {
+    if (!v->bytes || !v->start || !v->types || !v->is_text || !v->scores || !v->slots) {
         st = lull_fail(err, LULL_ENOMEM, "out of memory for the vocabulary");
         goto done;
     }
@@ -174,6 +181,8 @@ lull_status lull_vocab_init(lull_vocab *v, const lull_gguf *g, lull_error *err)
             goto done;
         }
         v->types[i] = (uint8_t)type;
+        v->is_text[i] =
+            type != LULL_TOKEN_CONTROL && type != LULL_TOKEN_UNKNOWN && type != LULL_TOKEN_BYTE;
         v->scores[i] = 0;
         if (scores) memcpy(&v->scores[i], scores + 4 * (size_t)i, 4);
     }
@@ -187,6 +196,7 @@ void lull_vocab_fini(lull_vocab *v)
     free(v->bytes);
     free(v->start);
     free(v->types);
+    free(v->is_text);
     free(v->scores);
     free(v->slots);
     *v = (lull_vocab){0};

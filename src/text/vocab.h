@@ -32,6 +32,7 @@ typedef struct lull_vocab {
     size_t bytes_cap;
     size_t longest;         /* bytes of the longest token */
     uint8_t *types;         /* owned [n_tokens] lull_token_type */
+    bool *is_text;          /* owned [n_tokens]: plain text may become this token */
     float *scores;          /* owned [n_tokens]; 0 where the file has none */
     lull_vocab_slot *slots; /* owned [n_slots], a power of two, linear probing */
     uint32_t n_slots;
@@ -45,6 +46,8 @@ void lull_vocab_fini(lull_vocab *v);
 
 /* The id of a string; the last one when several tokens share it. -1: none. */
 int32_t lull_vocab_find(const lull_vocab *v, const void *s, size_t n_bytes);
+/* The same for plain text: never a control, unknown or byte token, whatever the text spells. */
+int32_t lull_vocab_find_text(const lull_vocab *v, const void *s, size_t n_bytes);
 /* The id of a string, added as a symbol when it is new. -1: out of memory, or over 4 GiB. */
 int32_t lull_vocab_intern(lull_vocab *v, const void *s, size_t n_bytes);
 
