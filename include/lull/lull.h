@@ -45,6 +45,7 @@ typedef struct lull_model_options {
     const char *cpu_level; /* NULL: $LULL_CPU, else the best; "ref" "avx2" "avx512" "avx512vnni" */
     const char *cache_dir; /* for repacked weights; NULL: $LULL_CACHE, else the XDG cache; "": none */
     bool vocab_only;       /* tokenize only: sessions cannot be made */
+    uint64_t keep_bytes;   /* keys and values kept for prompts to come; 0: 512 MiB, 1: none */
     lull_progress_fn on_progress; /* may be NULL; while the first load repacks weights */
     void *user;
 } lull_model_options;
@@ -151,7 +152,21 @@ LULL_API size_t lull_session_room(const lull_session *s); /* free positions */
 LULL_API const int32_t *lull_session_tokens(const lull_session *s);
 LULL_API uint64_t lull_session_kv_bytes(const lull_session *s);
 
-/* Evaluate tokens [n] at the end of the session. *logits: view [n_vocab] f32 after the last one,
+/* A new session that begins as the first n tokens of another one of its model (n may exceed the
+ * count: all). Pages are shared, nothing is computed, and neither sees what the other does. *out is
+ * owned. The context is as long as the other's. LULL_ENOMEM. */
+LULL_API LULL_NODISCARD lull_status lull_session_fork(const lull_session *s, size_t n,
+                                                      lull_session **out, lull_error *err);
+
+/* How the tokens of a session came to their keys and values, since it was made: from pages in
+ * memory that it or another session had computed, or by evaluation. */
+typedef struct lull_reuse {
+    uint64_t from_memory, computed; /* tokens */
+} lull_reuse;
+LULL_API lull_reuse lull_session_reuse(const lull_session *s);
+
+/* Evaluate tokens [n] at the end of the session. Whole pages of 64 tokens that the model has in
+ * memory already, after the same tokens, are taken from there: the same bits. *logits: view [n_vocab] f32 after the last one,
  * natural-log scale, not normalised, until the next call on s; logits may be NULL, which saves the
  * last matmul. On failure the session is as it was:
  *   LULL_EINVAL     n is 0 or an id is out of range (named with its index)

@@ -19,6 +19,10 @@ void lull_free(void *p)
     free(p);
 }
 
+/* Of pages that no session holds: a few thousand tokens of a small model, and little beside the
+ * weights of a large one. */
+#define DEFAULT_KEEP_BYTES ((uint64_t)512 << 20)
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static lull_status choose_threads(const lull_model_options *options, int *n, lull_error *err)
@@ -99,6 +103,8 @@ static lull_status open_core(lull_model *m, const lull_model_options *options, l
     lull_load_options load = {
         .cache_dir = cache_dir, .on_progress = options->on_progress, .user = options->user};
     LULL_TRY(lull_weights_load(m->core, m->device, &load, err));
+    LULL_TRY(lull_model_identify(m, err));
+    lull_page_pool_keep(m->pool, options->keep_bytes ? options->keep_bytes : DEFAULT_KEEP_BYTES);
 done:
     return st;
 }

@@ -20,6 +20,7 @@ struct lull_model {
     lull_tokenizer *tokenizer;
     lull_jinja *chat_template;  /* parsed at first use, under mutex */
     char *template_text, *name; /* owned; NULL, "" when the file has none */
+    lull_digest kv_identity;    /* equal for equal bytes of pages; card.c */
     double load_ms;
     int n_threads;
 
@@ -31,18 +32,29 @@ struct lull_model {
 };
 
 /* Tokens [0, n_kv) have their keys and values in the pages; [n_kv, n_tokens) were accepted and
- * wait for the next evaluation (at most the last one that a generation appended). */
+ * wait for the next evaluation (at most the last one that a generation appended). Full pages
+ * [0, n_published) are published under keys[i], so that other sequences find them. */
 struct lull_session {
     lull_model *model; /* kept */
     size_t n_ctx;
     int32_t *tokens; /* [n_ctx] owned */
     size_t n_tokens, n_kv;
     lull_page_table table;
+    lull_digest *keys; /* [n_ctx / 64] owned */
+    size_t n_published;
+    lull_reuse reuse;
     float *logits; /* [n_vocab] owned; those after the last token when has_logits */
     bool has_logits;
     bool is_in_batch; /* marks repeats while a batch is checked */
     atomic_bool is_cancelled;
 };
+
+/* The digest of a model's card, into m->kv_identity. LULL_ENOMEM. */
+LULL_NODISCARD lull_status lull_model_identify(lull_model *m, lull_error *err);
+
+/* BLAKE2b-256(kv identity ‖ parent's key, or zeros ‖ 64 token ids, little-endian). */
+lull_digest lull_page_key(const lull_digest *kv_identity, const lull_digest *parent,
+                          const int32_t *tokens);
 
 /* Make the logits after the last token valid, evaluating what waits. Failures of
  * lull_session_eval. */

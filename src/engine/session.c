@@ -58,7 +58,8 @@ lull_status lull_session_new(lull_model *model, const lull_session_options *opti
     atomic_init(&s->is_cancelled, false);
     s->tokens = malloc(n_ctx * sizeof *s->tokens);
     s->logits = malloc((size_t)model->core->config.n_vocab * sizeof *s->logits);
-    lull_status st = s->tokens && s->logits
+    s->keys = malloc((n_ctx / LULL_PAGE_POSITIONS + 1) * sizeof *s->keys);
+    lull_status st = s->tokens && s->logits && s->keys
                          ? LULL_OK
                          : lull_fail(err, LULL_ENOMEM, "out of memory for a session");
     if (st == LULL_OK) st = plan_device(model, n_ctx, err);
@@ -77,7 +78,35 @@ void lull_session_free(lull_session *s)
     lull_page_table_fini(&s->table);
     free(s->tokens);
     free(s->logits);
+    free(s->keys);
     free(s);
+}
+
+lull_status lull_session_fork(const lull_session *s, size_t n, lull_session **out, lull_error *err)
+{
+    lull_session_options options = {.n_ctx = s->n_ctx};
+    lull_status st = lull_session_new(s->model, &options, out, err);
+    if (st != LULL_OK) return st;
+    lull_session *fork = *out;
+    fork->n_tokens = min_size(n, s->n_tokens);
+    fork->n_kv = min_size(n, s->n_kv);
+    fork->n_published = min_size(s->n_published, fork->n_kv / LULL_PAGE_POSITIONS);
+    memcpy(fork->tokens, s->tokens, fork->n_tokens * sizeof *s->tokens);
+    memcpy(fork->keys, s->keys, fork->n_published * sizeof *s->keys);
+    for (size_t i = 0; i * LULL_PAGE_POSITIONS < fork->n_kv; i++) {
+        lull_page_retain(s->table.pages[i]);
+        lull_page_table_append(&fork->table, s->table.pages[i]);
+    }
+    fork->reuse.from_memory = fork->n_kv;
+    fork->has_logits = s->has_logits && fork->n_tokens == s->n_tokens;
+    if (fork->has_logits)
+        memcpy(fork->logits, s->logits, (size_t)s->model->core->config.n_vocab * sizeof *s->logits);
+    return LULL_OK;
+}
+
+lull_reuse lull_session_reuse(const lull_session *s)
+{
+    return s->reuse;
 }
 
 size_t lull_session_n_tokens(const lull_session *s)
@@ -111,7 +140,51 @@ void lull_session_truncate(lull_session *s, size_t n)
     s->n_tokens = n;
     s->n_kv = min_size(s->n_kv, n);
     s->has_logits = false;
+    s->n_published = min_size(s->n_published, s->n_kv / LULL_PAGE_POSITIONS);
     lull_page_table_truncate(&s->table, s->n_kv);
+}
+
+/* ---- pages that are known -------------------------------------------------------------------- */
+
+static lull_digest key_of_page(const lull_session *s, size_t i)
+{
+    return lull_page_key(&s->model->kv_identity, i > 0 ? &s->keys[i - 1] : NULL,
+                         s->tokens + i * LULL_PAGE_POSITIONS);
+}
+
+/* Take pages that the model has for the tokens that wait, as long as whole ones are left; the last
+ * token is left to be evaluated when its logits are wanted. */
+static void take_known_pages(lull_session *s, bool wants_logits)
+{
+    size_t end = s->n_tokens - (wants_logits ? 1 : 0);
+    while (s->n_kv % LULL_PAGE_POSITIONS == 0 && s->n_kv + LULL_PAGE_POSITIONS <= end &&
+           s->n_published == s->n_kv / LULL_PAGE_POSITIONS) {
+        lull_digest key = key_of_page(s, s->n_published);
+        lull_page *page = lull_page_find(s->model->pool, &key);
+        if (!page) break;
+        lull_page_table_append(&s->table, page);
+        s->keys[s->n_published++] = key;
+        s->n_kv += LULL_PAGE_POSITIONS;
+        s->reuse.from_memory += LULL_PAGE_POSITIONS;
+    }
+}
+
+/* Publish the pages that have become full. */
+static void publish_pages(lull_session *s)
+{
+    for (; (s->n_published + 1) * LULL_PAGE_POSITIONS <= s->n_kv; s->n_published++) {
+        size_t i = s->n_published;
+        s->keys[i] = key_of_page(s, i);
+        lull_page_table_publish(&s->table, i, &s->keys[i]);
+    }
+}
+
+/* Tokens up to n have been evaluated. */
+static void set_evaluated(lull_session *s, size_t n)
+{
+    s->reuse.computed += n - s->n_kv;
+    s->n_kv = n;
+    publish_pages(s);
 }
 
 /* ---- running rows ---------------------------------------------------------------------------- */
@@ -202,6 +275,10 @@ static lull_status add_rows(pass *p, lull_session *s, size_t from, size_t to, bo
                             bool wants_last, lull_error *err)
 {
     lull_model *m = p->m;
+    if (from < to) {
+        lull_status st = lull_page_table_make_writable(&s->table, from, err);
+        if (st != LULL_OK) return st;
+    }
     lull_page_table_extend(&s->table, to);
     for (size_t i = from; i < to; i++) {
         if (p->n_rows == max_rows(m)) {
@@ -240,10 +317,12 @@ static lull_status accept_tokens(lull_session *s, const int32_t *tokens, size_t 
     return LULL_OK;
 }
 
-/* Forget what accept_tokens appended. */
+/* Forget what accept_tokens appended, and the pages that were taken for it. */
 static void take_back(lull_session *s, size_t n_tokens, bool had_logits)
 {
     s->n_tokens = n_tokens;
+    s->n_kv = min_size(s->n_kv, n_tokens);
+    s->n_published = min_size(s->n_published, s->n_kv / LULL_PAGE_POSITIONS);
     s->has_logits = had_logits;
     lull_page_table_truncate(&s->table, s->n_kv);
 }
@@ -271,6 +350,7 @@ lull_status lull_session_eval(lull_session *s, const int32_t *tokens, size_t n,
     bool had_logits = s->has_logits;
     lull_status st = accept_tokens(s, tokens, n, err);
     if (st != LULL_OK) return st;
+    take_known_pages(s, logits != NULL);
     pthread_mutex_lock(&m->mutex);
     pass p = {.m = m, .is_cancelled = &s->is_cancelled};
     st = add_rows(&p, s, s->n_kv, s->n_tokens, false, logits != NULL, err);
@@ -282,7 +362,7 @@ lull_status lull_session_eval(lull_session *s, const int32_t *tokens, size_t n,
         take_back(s, n_before, st == LULL_ENUMERIC ? false : had_logits);
         return st;
     }
-    s->n_kv = s->n_tokens;
+    set_evaluated(s, s->n_tokens);
     s->has_logits = logits != NULL;
     if (logits) *logits = s->logits;
     return LULL_OK;
@@ -304,12 +384,12 @@ lull_status lull_session_eval_each(lull_session *s, const int32_t *tokens, size_
     if (st == LULL_OK) st = flush(&p, err);
     p.on_row = on_row;
     p.user = user;
-    if (st == LULL_OK) s->n_kv = n_before;
+    if (st == LULL_OK) set_evaluated(s, n_before);
     while (st == LULL_OK && s->n_kv < n_after) {
         size_t to = min_size(n_after, s->n_kv + (size_t)max_rows(m));
         st = add_rows(&p, s, s->n_kv, to, true, true, err);
         if (st == LULL_OK) st = flush(&p, err);
-        if (st == LULL_OK) s->n_kv = to;
+        if (st == LULL_OK) set_evaluated(s, to);
     }
     pthread_mutex_unlock(&m->mutex);
     if (st == LULL_ECANCELLED) take_cancel(s);
@@ -364,6 +444,7 @@ lull_status lull_batch_eval(lull_batch_item *items, size_t n_items, lull_error *
     pass p = {.m = m, .is_cancelled = n_items == 1 ? &items[0].session->is_cancelled : NULL};
     for (size_t i = 0; i < n_items && st == LULL_OK; i++) {
         lull_session *s = items[i].session;
+        take_known_pages(s, true);
         /* Nothing waits and no logits are there: the last token is evaluated again, to the same
          * bits. */
         size_t from = s->n_kv < s->n_tokens ? s->n_kv : s->n_tokens - 1;
@@ -374,7 +455,7 @@ lull_status lull_batch_eval(lull_batch_item *items, size_t n_items, lull_error *
     for (size_t i = 0; i < n_items; i++) {
         lull_session *s = items[i].session;
         if (st == LULL_OK) {
-            s->n_kv = s->n_tokens;
+            if (s->n_kv < s->n_tokens) set_evaluated(s, s->n_tokens);
             s->has_logits = true;
             items[i].logits = s->logits;
         } else if (i < n_accepted) {

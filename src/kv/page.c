@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 enum { SLAB_PAGES = 32 };
@@ -20,6 +21,11 @@ struct lull_page_pool {
     slab *slabs;
     lull_page *free_pages;
     size_t n_free, n_reserved; /* n_reserved <= n_free */
+    size_t n_pages;            /* in slabs, and foreign ones */
+    lull_page **buckets;       /* [n_buckets] of published pages by key; a power of two */
+    size_t n_buckets, n_published, n_foreign;
+    lull_page *oldest, *newest; /* idle pages in order of their release */
+    size_t n_idle, max_idle;
 };
 
 lull_status lull_page_pool_new(const lull_kv_layout *layout, lull_page_pool **out, lull_error *err)
@@ -32,9 +38,13 @@ lull_status lull_page_pool_new(const lull_kv_layout *layout, lull_page_pool **ou
     return LULL_OK;
 }
 
+static void evict(lull_page_pool *p, size_t max_idle);
+
 void lull_page_pool_free(lull_page_pool *p)
 {
     if (!p) return;
+    evict(p, 0);
+    free(p->buckets);
     for (slab *s = p->slabs, *next; s; s = next) {
         next = s->next;
         munmap(s->memory, p->page_bytes * SLAB_PAGES);
@@ -49,10 +59,147 @@ const lull_kv_layout *lull_page_pool_layout(const lull_page_pool *p)
     return &p->layout;
 }
 
+void lull_page_pool_keep(lull_page_pool *p, uint64_t max_bytes)
+{
+    pthread_mutex_lock(&p->mutex);
+    p->max_idle = (size_t)(max_bytes / p->page_bytes);
+    evict(p, p->max_idle);
+    pthread_mutex_unlock(&p->mutex);
+}
+
+lull_page_pool_usage lull_page_pool_get_usage(lull_page_pool *p)
+{
+    pthread_mutex_lock(&p->mutex);
+    size_t n_used = p->n_pages - p->n_free - p->n_foreign;
+    lull_page_pool_usage usage = {.n_held = p->n_pages - p->n_free - p->n_idle,
+                                  .n_idle = p->n_idle,
+                                  .n_published = p->n_published,
+                                  .bytes = (uint64_t)n_used * p->page_bytes};
+    pthread_mutex_unlock(&p->mutex);
+    return usage;
+}
+
+/* ---- published pages: all with the mutex held ------------------------------------------------ */
+
+static lull_page **bucket_of(const lull_page_pool *p, const lull_digest *key)
+{
+    uint64_t hash;
+    memcpy(&hash, key->bytes, sizeof hash);
+    return &p->buckets[hash & (p->n_buckets - 1)];
+}
+
+static bool is_key(const lull_page *page, const lull_digest *key)
+{
+    return memcmp(page->key.bytes, key->bytes, sizeof key->bytes) == 0;
+}
+
+/* At least a bucket a page, so that publishing allocates nothing. */
+static bool grow_buckets(lull_page_pool *p, size_t n_pages)
+{
+    size_t n = p->n_buckets ? p->n_buckets : 64;
+    while (n < n_pages) n *= 2;
+    if (n == p->n_buckets) return true;
+    lull_page **buckets = calloc(n, sizeof *buckets), **old = p->buckets;
+    size_t n_old = p->n_buckets;
+    if (!buckets) return false;
+    p->buckets = buckets;
+    p->n_buckets = n;
+    for (size_t i = 0; i < n_old; i++)
+        for (lull_page *page = old[i], *next; page; page = next) {
+            next = page->next;
+            lull_page **bucket = bucket_of(p, &page->key);
+            page->next = *bucket;
+            *bucket = page;
+        }
+    free(old);
+    return true;
+}
+
+static lull_page *find_published(const lull_page_pool *p, const lull_digest *key)
+{
+    if (!p->n_buckets) return NULL;
+    for (lull_page *page = *bucket_of(p, key); page; page = page->next)
+        if (is_key(page, key)) return page;
+    return NULL;
+}
+
+static void add_published(lull_page_pool *p, lull_page *page, const lull_digest *key)
+{
+    lull_page **bucket = bucket_of(p, key);
+    page->key = *key;
+    page->has_key = true;
+    page->next = *bucket;
+    *bucket = page;
+    p->n_published++;
+}
+
+static void remove_published(lull_page_pool *p, lull_page *page)
+{
+    lull_page **at = bucket_of(p, &page->key);
+    while (*at != page) at = &(*at)->next;
+    *at = page->next;
+    page->has_key = false;
+    p->n_published--;
+}
+
+static void link_idle(lull_page_pool *p, lull_page *page)
+{
+    page->is_idle = true;
+    page->older = p->newest;
+    page->newer = NULL;
+    *(p->newest ? &p->newest->newer : &p->oldest) = page;
+    p->newest = page;
+    p->n_idle++;
+}
+
+static void unlink_idle(lull_page_pool *p, lull_page *page)
+{
+    page->is_idle = false;
+    *(page->older ? &page->older->newer : &p->oldest) = page->newer;
+    *(page->newer ? &page->newer->older : &p->newest) = page->older;
+    p->n_idle--;
+}
+
+/* Give up a page that nobody holds. */
+static void give_up(lull_page_pool *p, lull_page *page)
+{
+    if (page->has_key) remove_published(p, page);
+    if (page->drop) {
+        p->n_foreign--;
+        p->n_pages--;
+        page->drop(page->user, page->pin);
+        free(page);
+        return;
+    }
+    for (int k = 0; k < LULL_KV_PLANES; k++)
+        if (page->planes[k]) madvise(page->planes[k], p->layout.plane_bytes[k], MADV_DONTNEED);
+    page->next = p->free_pages;
+    p->free_pages = page;
+    p->n_free++;
+}
+
+static void evict(lull_page_pool *p, size_t max_idle)
+{
+    while (p->n_idle > max_idle) {
+        lull_page *page = p->oldest;
+        unlink_idle(p, page);
+        give_up(p, page);
+    }
+}
+
+static lull_page *take_published(lull_page_pool *p, lull_page *page)
+{
+    if (page->is_idle) unlink_idle(p, page);
+    lull_page_retain(page);
+    return page;
+}
+
+/* ---- pages ----------------------------------------------------------------------------------- */
+
 /* Address space for more pages; the system fills it with zeros as they are touched. */
 static lull_status add_slab(lull_page_pool *p, lull_error *err)
 {
-    slab *s = calloc(1, sizeof *s);
+    slab *s = grow_buckets(p, p->n_pages + SLAB_PAGES) ? calloc(1, sizeof *s) : NULL;
     uint8_t *memory = s ? mmap(NULL, p->page_bytes * SLAB_PAGES, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
                         : MAP_FAILED;
@@ -74,10 +221,11 @@ static lull_status add_slab(lull_page_pool *p, lull_error *err)
             page->planes[k] = p->layout.plane_bytes[k] ? at : NULL;
             at += p->layout.plane_bytes[k];
         }
-        page->next_free = p->free_pages;
+        page->next = p->free_pages;
         p->free_pages = page;
     }
     p->n_free += SLAB_PAGES;
+    p->n_pages += SLAB_PAGES;
     return LULL_OK;
 }
 
@@ -104,11 +252,11 @@ lull_page *lull_page_new(lull_page_pool *p)
     pthread_mutex_lock(&p->mutex);
     assert(p->n_reserved > 0);
     lull_page *page = p->free_pages;
-    p->free_pages = page->next_free;
+    p->free_pages = page->next;
     p->n_free--;
     p->n_reserved--;
     pthread_mutex_unlock(&p->mutex);
-    page->next_free = NULL;
+    page->next = NULL;
     atomic_init(&page->n_refs, 1);
     return page;
 }
@@ -121,13 +269,69 @@ void lull_page_retain(lull_page *page)
 void lull_page_release(lull_page_pool *p, lull_page *page)
 {
     if (!page || atomic_fetch_sub_explicit(&page->n_refs, 1, memory_order_acq_rel) != 1) return;
-    for (int k = 0; k < LULL_KV_PLANES; k++)
-        if (page->planes[k]) madvise(page->planes[k], p->layout.plane_bytes[k], MADV_DONTNEED);
     pthread_mutex_lock(&p->mutex);
-    page->next_free = p->free_pages;
-    p->free_pages = page;
-    p->n_free++;
+    /* Between the count and the lock somebody may have found the page again, even released it. */
+    if (atomic_load_explicit(&page->n_refs, memory_order_acquire) == 0 && !page->is_idle) {
+        if (page->has_key && p->max_idle > 0) {
+            link_idle(p, page);
+            evict(p, p->max_idle);
+        } else {
+            give_up(p, page);
+        }
+    }
     pthread_mutex_unlock(&p->mutex);
+}
+
+lull_page *lull_page_find(lull_page_pool *p, const lull_digest *key)
+{
+    pthread_mutex_lock(&p->mutex);
+    lull_page *page = find_published(p, key);
+    if (page) take_published(p, page);
+    pthread_mutex_unlock(&p->mutex);
+    return page;
+}
+
+lull_page *lull_page_publish(lull_page_pool *p, lull_page *page, const lull_digest *key)
+{
+    pthread_mutex_lock(&p->mutex);
+    lull_page *other = find_published(p, key);
+    if (other)
+        take_published(p, other);
+    else
+        add_published(p, page, key);
+    pthread_mutex_unlock(&p->mutex);
+    if (!other) return page;
+    lull_page_release(p, page);
+    return other;
+}
+
+lull_page *lull_page_wrap(lull_page_pool *p, const lull_digest *key,
+                          const void *const planes[LULL_KV_PLANES], lull_page_drop_fn drop,
+                          void *user, void *pin)
+{
+    lull_page *page = calloc(1, sizeof *page);
+    pthread_mutex_lock(&p->mutex);
+    lull_page *other = find_published(p, key);
+    if (other) {
+        take_published(p, other);
+    } else if (page && grow_buckets(p, p->n_pages + 1)) {
+        /* Foreign bytes are read-only; make_writable copies before anything is written. */
+        for (int k = 0; k < LULL_KV_PLANES; k++) page->planes[k] = (uint8_t *)(uintptr_t)planes[k];
+        page->drop = drop;
+        page->user = user;
+        page->pin = pin;
+        atomic_init(&page->n_refs, 1);
+        add_published(p, page, key);
+        p->n_foreign++;
+        p->n_pages++;
+        other = page;
+    }
+    pthread_mutex_unlock(&p->mutex);
+    if (other != page) {
+        free(page);
+        drop(user, pin);
+    }
+    return other;
 }
 
 static size_t pages_for(size_t n_positions)
@@ -139,8 +343,9 @@ lull_status lull_page_table_init(lull_page_table *t, lull_page_pool *pool, size_
                                  lull_error *err)
 {
     size_t cap = pages_for(n_positions);
-    *t = (lull_page_table){.pages = calloc(cap, sizeof *t->pages)};
-    bool is_made = t->pages != NULL;
+    *t = (lull_page_table){.pages = calloc(cap, sizeof *t->pages),
+                           .is_made = calloc(cap, sizeof *t->is_made)};
+    bool is_made = t->pages && t->is_made;
     for (int k = 0; k < LULL_KV_PLANES; k++) {
         t->planes[k] = calloc(cap, sizeof *t->planes[k]);
         t->view.pages[k] = t->planes[k];
@@ -164,28 +369,75 @@ void lull_page_table_fini(lull_page_table *t)
         lull_page_pool_unreserve(t->pool, t->cap);
     }
     free(t->pages);
+    free(t->is_made);
     for (int k = 0; k < LULL_KV_PLANES; k++) free(t->planes[k]);
     *t = (lull_page_table){0};
+}
+
+static void set_page(lull_page_table *t, size_t i, lull_page *page)
+{
+    t->pages[i] = page;
+    for (int k = 0; k < LULL_KV_PLANES; k++) t->planes[k][i] = page ? page->planes[k] : NULL;
 }
 
 void lull_page_table_extend(lull_page_table *t, size_t n)
 {
     assert(pages_for(n) <= t->cap);
     for (; t->n < pages_for(n); t->n++) {
-        lull_page *page = t->pages[t->n] = lull_page_new(t->pool);
-        for (int k = 0; k < LULL_KV_PLANES; k++) t->planes[k][t->n] = page->planes[k];
+        set_page(t, t->n, lull_page_new(t->pool));
+        t->is_made[t->n] = true;
     }
+}
+
+/* Release page i, and take back the right to a new one that it was made with. The page just
+ * released is free now, or the pool finds another: address space alone, which mmap grants. */
+static void drop_page(lull_page_table *t, size_t i)
+{
+    lull_page_release(t->pool, t->pages[i]);
+    if (t->is_made[i] && lull_page_pool_reserve(t->pool, 1, NULL) != LULL_OK) t->cap--;
+    t->is_made[i] = false;
+    set_page(t, i, NULL);
 }
 
 void lull_page_table_truncate(lull_page_table *t, size_t n)
 {
-    while (t->n > pages_for(n)) {
-        t->n--;
-        lull_page_release(t->pool, t->pages[t->n]);
-        /* The table keeps the right to as many pages as it was made for. The page just released is
-         * free now, or the pool finds another: address space alone, which mmap grants. */
-        if (lull_page_pool_reserve(t->pool, 1, NULL) != LULL_OK) t->cap--;
-        t->pages[t->n] = NULL;
-        for (int k = 0; k < LULL_KV_PLANES; k++) t->planes[k][t->n] = NULL;
+    while (t->n > pages_for(n)) drop_page(t, --t->n);
+}
+
+lull_status lull_page_table_make_writable(lull_page_table *t, size_t n, lull_error *err)
+{
+    size_t i = n / LULL_PAGE_POSITIONS;
+    if (i >= t->n) return LULL_OK;
+    lull_page *old = t->pages[i];
+    if (!old->has_key && atomic_load_explicit(&old->n_refs, memory_order_acquire) == 1)
+        return LULL_OK;
+    if (t->is_made[i]) { /* the right went with the old page */
+        lull_status st = lull_page_pool_reserve(t->pool, 1, err);
+        if (st != LULL_OK) return st;
     }
+    lull_page *copy = lull_page_new(t->pool);
+    const lull_kv_layout *layout = &t->pool->layout;
+    for (int k = 0; k < LULL_KV_PLANES; k++)
+        if (copy->planes[k]) memcpy(copy->planes[k], old->planes[k], layout->plane_bytes[k]);
+    lull_page_release(t->pool, old);
+    set_page(t, i, copy);
+    t->is_made[i] = true;
+    return LULL_OK;
+}
+
+void lull_page_table_append(lull_page_table *t, lull_page *page)
+{
+    assert(t->n < t->cap);
+    set_page(t, t->n, page);
+    t->is_made[t->n++] = false;
+}
+
+void lull_page_table_publish(lull_page_table *t, size_t i, const lull_digest *key)
+{
+    bool was_made = t->is_made[i];
+    lull_page *old = t->pages[i], *page = lull_page_publish(t->pool, old, key);
+    if (page == old) return;
+    if (was_made && lull_page_pool_reserve(t->pool, 1, NULL) != LULL_OK) t->cap--;
+    t->is_made[i] = false;
+    set_page(t, i, page);
 }
