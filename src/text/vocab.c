@@ -153,7 +153,7 @@ lull_status lull_vocab_init(lull_vocab *v, const lull_gguf *g, lull_error *err)
     v->cap = (int)n + 256; /* the characters of all bytes */
     LULL_TRY(find_array(g, "tokenizer.ggml.token_type", LULL_GGUF_I32, v->n_tokens, &types, err));
     LULL_TRY(find_array(g, "tokenizer.ggml.scores", LULL_GGUF_F32, v->n_tokens, &scores, err));
-    for (v->n_slots = 64; v->n_slots < 2 * (uint32_t)v->cap;) v->n_slots *= 2;
+    for (v->n_slots = 64; v->n_slots < 2 * (uint32_t)v->n_tokens;) v->n_slots *= 2;
     v->bytes_cap = 10 * (size_t)v->cap;
     v->bytes = malloc(v->bytes_cap);
     v->start = malloc(((size_t)v->cap + 1) * sizeof *v->start);
