@@ -44,6 +44,16 @@ static uint64_t ceil_div64(uint64_t a, uint64_t b)
 
 /* ---- digest ---------------------------------------------------------------------------------- */
 
+/* Bytes [from, from + n) of a mapped file that were read once need not stay resident: the system
+ * gives them back if they are read again. */
+static void drop_source(const lull_file_map *file, const uint8_t *from, size_t n)
+{
+    enum { SYSTEM_PAGE = 4096 };
+    uintptr_t start = ((uintptr_t)from + SYSTEM_PAGE - 1) / SYSTEM_PAGE * SYSTEM_PAGE;
+    uintptr_t end = ((uintptr_t)from + n) / SYSTEM_PAGE * SYSTEM_PAGE;
+    if (file->data && start < end) madvise((void *)start, end - start, MADV_DONTNEED);
+}
+
 typedef struct digest_piece {
     const uint8_t *data;
     size_t n_bytes;
@@ -54,14 +64,18 @@ typedef struct digest_work {
     digest_piece *pieces;
     int n;
     atomic_int next;
+    const lull_file_map *file;
 } digest_work;
 
 static void digest_pieces(void *ctx, int member, int n_members)
 {
     (void)member, (void)n_members;
     digest_work *w = ctx;
-    for (int i; (i = atomic_fetch_add(&w->next, 1)) < w->n;)
-        w->pieces[i].digest = lull_digest_of(w->pieces[i].data, w->pieces[i].n_bytes);
+    for (int i; (i = atomic_fetch_add(&w->next, 1)) < w->n;) {
+        digest_piece *p = &w->pieces[i];
+        p->digest = lull_digest_of(p->data, p->n_bytes);
+        drop_source(w->file, p->data, p->n_bytes);
+    }
 }
 
 static int compare_names(const void *a, const void *b)
@@ -81,7 +95,7 @@ static lull_status compute_digest(lull_model_core *m, lull_device *device, lull_
     size_t n = lull_gguf_n_tensors(m->gguf), n_pieces = 0;
     lull_status st = LULL_OK;
     lull_buffer text = {0};
-    digest_work work = {0};
+    digest_work work = {.file = lull_gguf_file(m->gguf)};
     const lull_gguf_tensor **tensors = calloc(n + 1, sizeof *tensors);
     for (size_t i = 0; tensors && i < n; i++) {
         tensors[i] = lull_gguf_tensor_at(m->gguf, i);
@@ -201,6 +215,8 @@ static void pack_pieces(void *ctx, int member, int n_members)
         if (end > lull_packed_n_tiles(p)) end = lull_packed_n_tiles(p);
         size_t row_bytes = lull_dtype_bytes(p->dtype, (size_t)p->n_cols),
                n_bytes = (size_t)(end - tile) * p->tile_bytes;
+        const uint8_t *source = matrix->tensor->data + (size_t)tile * LULL_TILE_ROWS * row_bytes;
+        size_t n_rows_read = (size_t)((end - tile) * LULL_TILE_ROWS);
         for (; tile < end; tile++) {
             int row = tile * LULL_TILE_ROWS,
                 n_rows = p->n_rows - row < LULL_TILE_ROWS ? p->n_rows - row : LULL_TILE_ROWS;
@@ -208,6 +224,7 @@ static void pack_pieces(void *ctx, int member, int n_members)
                            n_rows, p->n_cols,
                            w->data + matrix->offset + (size_t)tile * p->tile_bytes);
         }
+        drop_source(lull_gguf_file(m->gguf), source, n_rows_read * row_bytes);
         uint64_t done = atomic_fetch_add(&w->done, n_bytes) + n_bytes;
         if (member == 0 && w->options->on_progress &&
             !w->options->on_progress(w->options->user, done, w->total))
@@ -350,6 +367,19 @@ static bool write_pack(const lull_model_core *m, lull_device *device, const char
     return is_written;
 }
 
+static lull_status pack_into_memory(lull_model_core *m, lull_device *device,
+                                    const lull_load_options *options, uint8_t **data,
+                                    lull_error *err)
+{
+    *data = lull_memory_reserve(m->weight_bytes);
+    if (!*data)
+        return lull_fail(err, LULL_ENOMEM, "out of memory: %llu bytes of weights",
+                         (unsigned long long)m->weight_bytes);
+    lull_status st = pack_all(m, device, options, *data, err);
+    if (st != LULL_OK) lull_memory_release(*data, m->weight_bytes);
+    return st;
+}
+
 lull_status lull_weights_load(lull_model_core *m, lull_device *device,
                               const lull_load_options *options, lull_error *err)
 {
@@ -373,23 +403,16 @@ lull_status lull_weights_load(lull_model_core *m, lull_device *device,
         snprintf(path + n, sizeof path - (size_t)n, "/%s-%d.pack", hex, LULL_PACK_VERSION);
         if (map_cached(m, device, path)) return LULL_OK;
     }
-    uint8_t *data = lull_memory_reserve(m->weight_bytes);
-    if (!data)
-        return lull_fail(err, LULL_ENOMEM, "out of memory: %llu bytes of weights",
-                         (unsigned long long)m->weight_bytes);
-    st = pack_all(m, device, options, data, err);
-    /* What was read of the file need not stay: packed weights take its place. */
-    const lull_file_map *file = lull_gguf_file(m->gguf);
-    if (file->data) madvise((void *)(uintptr_t)file->data, file->n_bytes, MADV_DONTNEED);
-    if (st == LULL_OK && has_cache && write_pack(m, device, path, data) &&
-        map_cached(m, device, path)) {
+    uint8_t *data;
+    st = pack_into_memory(m, device, options, &data, err);
+    if (st == LULL_OK && has_cache && write_pack(m, device, path, data)) {
+        /* Never both in memory: if the cache cannot be read back, there is nothing but to pack
+         * once more. */
         lull_memory_release(data, m->weight_bytes);
-        return LULL_OK;
+        if (map_cached(m, device, path)) return LULL_OK;
+        st = pack_into_memory(m, device, options, &data, err);
     }
-    if (st != LULL_OK) {
-        lull_memory_release(data, m->weight_bytes);
-        return st;
-    }
+    if (st != LULL_OK) return st;
     use_data(m, data, m->weight_bytes, 0, false);
     return LULL_OK;
 }
