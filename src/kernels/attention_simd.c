@@ -35,7 +35,8 @@ void LULL_AT_LEVEL(kv_store)(const float *x, int d, uint16_t *dst, int stride)
 
 /* A page's K or V as f16 in the page, or widened in the work area. Pages lie far apart in memory,
  * where the processor does not guess what comes next: the same place of the next page is fetched
- * while this one is read. */
+ * while this one is read. It goes to the second-level cache: in the first, two pages crowd each
+ * other out, and too few fetches are under way at once. */
 typedef struct plane {
     const uint16_t *half, *next;
     const float *wide;
@@ -48,7 +49,7 @@ ALWAYS_INLINE vf load_plane(plane p, int is_wide, size_t i)
 
 ALWAYS_INLINE void fetch(const uint16_t *p, int n)
 {
-    UNROLL for (int i = 0; i < n; i += 32) _mm_prefetch((const char *)(p + i), _MM_HINT_T0);
+    UNROLL for (int i = 0; i < n; i += 32) _mm_prefetch((const char *)(p + i), _MM_HINT_T1);
 }
 
 /* s[n][64]: the chain over the head dimension for n queries at all positions. */
