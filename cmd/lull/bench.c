@@ -159,7 +159,7 @@ static lull_status measure_threads(bench *b, int n_threads, const lull_roofs *ro
                                    lull_error *err)
 {
     lull_status st = LULL_OK;
-    LULL_TRY(lull_cmd_open_model(b->a->model, n_threads, false, &b->model, err));
+    LULL_TRY(lull_cmd_open_model(b->a->model, n_threads, LULL_CMD_ALONE, &b->model, err));
     LULL_TRY(lull_cmd_new_session(b->model, b->n_ctx, &b->session, err));
     lull_interrupt_watch(b->session);
     int32_t n_vocab = lull_model_get_info(b->model).n_vocab;
@@ -289,7 +289,7 @@ static lull_status measure_all(bench *b, int *rc, lull_error *err)
     lull_interrupt_arm();
     /* Opened and closed once before anything is timed: a mistake shows at once, and what is packed
      * at a first start is in the cache. */
-    LULL_TRY(lull_cmd_open_model(a->model, (int)a->threads.v[0], false, &b->model, err));
+    LULL_TRY(lull_cmd_open_model(a->model, (int)a->threads.v[0], LULL_CMD_ALONE, &b->model, err));
     snprintf(b->level, sizeof b->level, "%s", lull_model_get_info(b->model).cpu_level);
     b->n_threads[0] = lull_model_get_info(b->model).n_threads;
     b->n_runs = a->threads.n ? a->threads.n : 1;

@@ -396,7 +396,7 @@ static lull_status set_up(chat *c, const args *a, lull_error *err)
     char *path = NULL;
     lull_status st = LULL_OK;
     lull_interrupt_arm(); /* loading can be interrupted, too */
-    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, false, &c->model, err));
+    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, 0, &c->model, err));
     LULL_TRY(lull_cmd_new_session(c->model, (size_t)a->n_ctx, &c->session, err));
     LULL_TRY(lull_conversation_set_system(&c->said, a->system, err));
     if (!a->no_history) path = history_path();

@@ -111,8 +111,13 @@ int lull_cmd_doctor(int argc, char **argv);
 /* Print "lull VERB: msg"; the exit code for err: 128 + signal when interrupted, else 1. */
 int lull_cmd_fail(const char *verb, const lull_error *err);
 
+enum {
+    LULL_CMD_VOCAB_ONLY = 1,
+    LULL_CMD_ALONE = 2 /* sessions share nothing: what is measured is computed */
+};
+
 /* Open a model with a progress bar and Ctrl-C. n_threads: 0 for the default. */
-LULL_NODISCARD lull_status lull_cmd_open_model(const char *path, int n_threads, bool vocab_only,
+LULL_NODISCARD lull_status lull_cmd_open_model(const char *path, int n_threads, int flags,
                                                lull_model **model, lull_error *err);
 
 /* A session of n_ctx positions (0: the model's context); warns beyond what the model was trained

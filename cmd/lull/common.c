@@ -31,13 +31,14 @@ static bool on_load_progress(void *user, uint64_t done, uint64_t total)
     return lull_interrupt_signal() == 0;
 }
 
-lull_status lull_cmd_open_model(const char *path, int n_threads, bool vocab_only,
-                                lull_model **model, lull_error *err)
+lull_status lull_cmd_open_model(const char *path, int n_threads, int flags, lull_model **model,
+                                lull_error *err)
 {
     lull_progress bar;
     lull_progress_init(&bar, "preparing weights", LULL_PROGRESS_BYTES, 0);
     lull_model_options options = {.n_threads = n_threads,
-                                  .vocab_only = vocab_only,
+                                  .vocab_only = (flags & LULL_CMD_VOCAB_ONLY) != 0,
+                                  .keep_bytes = flags & LULL_CMD_ALONE ? 1 : 0,
                                   .on_progress = on_load_progress,
                                   .user = &bar};
     lull_status st = lull_model_open(path, &options, model, err);

@@ -217,7 +217,7 @@ static void print_forecast(const findings *f)
     lull_grid_cell(&g, "%s", m->architecture);
     lull_grid_cell(&g, "weights");
     lull_grid_cell(&g, "%s", lull_format_bytes(a, m->weight_bytes));
-    lull_grid_cell(&g, "mapped from the cache after the first start");
+    lull_grid_cell(&g, "from the cache after the first start");
     lull_grid_cell(&g, "keys and values");
     lull_grid_cell(&g, "%s", lull_format_bytes(a, m->kv_bytes));
     lull_grid_cell(&g, "when all %zu positions are used, %s each", m->n_ctx,

@@ -72,7 +72,7 @@ static lull_status evaluate(const args *a, int *rc, lull_error *err)
     lull_status st = LULL_OK;
     lull_interrupt_arm();
     LULL_TRY(lull_cmd_read_text(a->text, a->file, &text, &n_bytes, err));
-    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, false, &model, err));
+    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, 0, &model, err));
     int flags = a->special ? LULL_TOKENIZE_SPECIAL : 0;
     LULL_TRY(lull_cmd_tokenize_text(model, text, n_bytes, flags, &tokens, err));
 

@@ -90,7 +90,7 @@ static lull_status compute(const args *a, lull_cmd_tokens tokens, lull_error *er
     sink s = {0};
     lull_status st = LULL_OK;
     lull_interrupt_arm();
-    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, false, &model, err));
+    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, 0, &model, err));
     if (!a->tokens) LULL_TRY(read_tokens(a, model, &tokens, err));
     if (tokens.n == 0) LULL_TRY(lull_fail(err, LULL_EINVAL, "there are no tokens to evaluate"));
 

@@ -96,7 +96,7 @@ static lull_status answer(const args *a, lull_generate_options *opt, int *rc, lu
         st = lull_fail(err, LULL_EINVAL, "the prompt is empty");
         goto done;
     }
-    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, false, &model, err));
+    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, 0, &model, err));
     LULL_TRY(build_prompt(a, model, text, n_bytes, &prompt, err));
     LULL_TRY(lull_cmd_new_session(model, (size_t)a->n_ctx, &session, err));
     lull_interrupt_watch(session);

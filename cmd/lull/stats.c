@@ -42,7 +42,10 @@ void lull_cmd_print_stats(const lull_model *model, const lull_session *s, const 
 
     lull_grid_cell(&g, "weights");
     lull_grid_cell(&g, "%s", lull_format_bytes(buf, info.weight_bytes));
-    lull_grid_cell(&g, "%s", info.weights_are_mapped ? "mapped from the cache" : "resident");
+    lull_grid_cell(&g, "%s",
+                   info.weights_are_mapped   ? "mapped from the cache"
+                   : info.weights_from_cache ? "from the cache"
+                                             : "prepared now");
     lull_grid_cell(&g, "keys and values");
     lull_grid_cell(&g, "%s", lull_format_bytes(buf, lull_session_kv_bytes(s)));
     lull_grid_cell(&g, "%zu of %zu positions", lull_session_n_tokens(s), lull_cmd_n_ctx(s));

@@ -74,7 +74,8 @@ typedef struct lull_model_info {
     uint64_t decode_bytes;   /* weights read for one token */
     uint64_t kv_token_bytes; /* keys and values of one position */
     uint64_t work_bytes;     /* buffers of a step, shared by the sessions of the model */
-    bool weights_are_mapped; /* from the cache; false: in anonymous memory */
+    bool weights_from_cache; /* found there; false: repacked at this start */
+    bool weights_are_mapped; /* a view of the cache's file; false: in memory of the process */
     double load_ms;
     const char *chat_template; /* view; NULL when the file has none */
 } lull_model_info;

@@ -5,6 +5,7 @@
  * tiles of a matrix, heads, spans of attention). All work memory is planned once; nothing is
  * allocated while steps run. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -73,7 +74,19 @@ void *lull_memory_reserve(size_t n_bytes)
 {
     void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
+    if (p == MAP_FAILED) return NULL;
+    madvise(p, n_bytes, MADV_HUGEPAGE); /* advice only */
+    return p;
+}
+
+bool lull_memory_has_huge_pages(void)
+{
+    char line[80] = "";
+    FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+    if (!f) return false;
+    bool is_read = fgets(line, sizeof line, f) != NULL;
+    fclose(f);
+    return is_read && (strstr(line, "[always]") || strstr(line, "[madvise]"));
 }
 
 void lull_memory_release(void *p, size_t n_bytes)

@@ -117,9 +117,10 @@ LULL_NODISCARD lull_status lull_device_run(lull_device *d, const lull_step *step
 void lull_device_parallel(lull_device *d, void (*fn)(void *ctx, int member, int n_members),
                           void *ctx);
 
-/* Zeroed memory that starts on a page boundary, taken from the system only when it is touched;
- * NULL when there is none. */
+/* Zeroed memory that starts on a page boundary, taken from the system only when it is touched, in
+ * huge pages where these are to be had; NULL when there is none. */
 void *lull_memory_reserve(size_t n_bytes);
+bool lull_memory_has_huge_pages(void);
 void lull_memory_release(void *p, size_t n_bytes);
 
 #endif

@@ -186,6 +186,7 @@ lull_model_info lull_model_get_info(const lull_model *m)
     info.weight_bytes = info.decode_bytes = m->core->weight_bytes;
     info.kv_token_bytes = lull_kv_token_bytes(&m->core->kv);
     info.work_bytes = lull_device_work_bytes(m->device) + m->core->program.memory_bytes;
+    info.weights_from_cache = m->core->is_from_cache;
     info.weights_are_mapped = m->core->is_mapped;
     return info;
 }

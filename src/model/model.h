@@ -49,7 +49,8 @@ typedef struct lull_model_core {
     uint8_t *packed;       /* owned: a map of the cache, or anonymous memory */
     size_t packed_bytes;   /* of the map or memory */
     uint64_t weight_bytes; /* tiles alone */
-    bool is_mapped;
+    bool is_from_cache;    /* found there, not packed at this start */
+    bool is_mapped;        /* a view of the cache's file; else in memory of our own */
 } lull_model_core;
 
 /* How weights are loaded. */

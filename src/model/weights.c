@@ -255,6 +255,7 @@ static lull_status pack_all(lull_model_core *m, lull_device *device,
 
 typedef struct checksum_work {
     const uint8_t *data;
+    uint8_t *copy; /* where the bytes go first; NULL: they stay where they are */
     uint64_t n_bytes, n_chunks;
     lull_checksum *checksums;      /* to fill, or */
     const lull_checksum *expected; /* to compare with */
@@ -270,7 +271,9 @@ static void checksum_chunks(void *ctx, int member, int n_members)
          (i = atomic_fetch_add(&w->next, 1)) < w->n_chunks && !atomic_load(&w->is_wrong);) {
         uint64_t at = i * CHUNK_BYTES,
                  n = w->n_bytes - at < CHUNK_BYTES ? w->n_bytes - at : CHUNK_BYTES;
-        lull_checksum c = lull_checksum_of(w->data + at, n);
+        const uint8_t *chunk = w->data + at;
+        if (w->copy) chunk = memcpy(w->copy + at, chunk, n);
+        lull_checksum c = lull_checksum_of(chunk, n);
         if (w->checksums)
             w->checksums[i] = c;
         else if (memcmp(&c, &w->expected[i], sizeof c) != 0)
@@ -308,11 +311,21 @@ static void use_data(lull_model_core *m, uint8_t *memory, size_t memory_bytes, s
         m->matrices[i]->packed.data = memory + data_offset + m->matrices[i]->offset;
 }
 
-/* Map the pack file if it is there and every byte of it is right. */
-static bool map_cached(lull_model_core *m, lull_device *device, const char *path)
+/* Decoding reads all weights for every token. From a mapped file, whose pages are small, much of that
+ * time goes into address translation (most of all in a virtual machine); so weights that leave room
+ * for others are copied into huge pages while they are checked. */
+static bool is_copied(const lull_model_core *m)
+{
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    return lull_memory_has_huge_pages() && m->weight_bytes <= memory / 2;
+}
+
+/* Take the weights from the pack file if it is there and every byte of it is right. */
+static bool read_cached(lull_model_core *m, lull_device *device, const char *path)
 {
     lull_file_map map;
     if (lull_file_map_open(path, &map, NULL) != LULL_OK) return false;
+    uint8_t *copy = is_copied(m) ? lull_memory_reserve(m->weight_bytes) : NULL;
     pack_header want = expected_header(m), have;
     bool is_right = map.n_bytes == want.data_offset + want.data_bytes;
     if (is_right) {
@@ -322,6 +335,7 @@ static bool map_cached(lull_model_core *m, lull_device *device, const char *path
         is_right = memcmp(&have, &want, sizeof have) == 0;
         if (is_right) {
             checksum_work w = {.data = map.data + want.data_offset,
+                               .copy = copy,
                                .n_bytes = want.data_bytes,
                                .n_chunks = want.n_chunks,
                                .expected = sums};
@@ -329,12 +343,17 @@ static bool map_cached(lull_model_core *m, lull_device *device, const char *path
             is_right = !atomic_load(&w.is_wrong);
         }
     }
-    if (!is_right) {
+    if (is_right && !copy) {
+        use_data(m, (uint8_t *)(uintptr_t)map.data, map.n_bytes, want.data_offset, true);
+    } else {
         lull_file_map_close(&map);
-        return false;
+        if (is_right)
+            use_data(m, copy, m->weight_bytes, 0, false);
+        else
+            lull_memory_release(copy, m->weight_bytes);
     }
-    use_data(m, (uint8_t *)(uintptr_t)map.data, map.n_bytes, want.data_offset, true);
-    return true;
+    m->is_from_cache = is_right;
+    return is_right;
 }
 
 static bool write_pack(const lull_model_core *m, lull_device *device, const char *path,
@@ -401,15 +420,16 @@ lull_status lull_weights_load(lull_model_core *m, lull_device *device,
     if (has_cache) {
         lull_digest_hex(&m->weights_digest, hex);
         snprintf(path + n, sizeof path - (size_t)n, "/%s-%d.pack", hex, LULL_PACK_VERSION);
-        if (map_cached(m, device, path)) return LULL_OK;
+        if (read_cached(m, device, path)) return LULL_OK;
     }
     uint8_t *data;
     st = pack_into_memory(m, device, options, &data, err);
-    if (st == LULL_OK && has_cache && write_pack(m, device, path, data)) {
+    bool is_written = st == LULL_OK && has_cache && write_pack(m, device, path, data);
+    if (is_written && !is_copied(m)) {
         /* Never both in memory: if the cache cannot be read back, there is nothing but to pack
          * once more. */
         lull_memory_release(data, m->weight_bytes);
-        if (map_cached(m, device, path)) return LULL_OK;
+        if (read_cached(m, device, path)) return LULL_OK;
         st = pack_into_memory(m, device, options, &data, err);
     }
     if (st != LULL_OK) return st;
