@@ -135,12 +135,50 @@ static void test_bpe(void **state)
     lull_tokenizer_free(t);
 }
 
-/* Text that spells a control or byte token stays text, even where merges lead to the token. */
-static void test_text_stays_text(void **state)
+/* Where words end beside damaged bytes: they are as U+FFFD, neither letter, number nor space. */
+static void test_damaged_words(void **state)
 {
     (void)state;
-    static const char *const tokens[] = {"<unk>", "<s>", "<", "s>", "<0x41>", "<0x4", "1>", NULL};
-    static const int32_t types[] = {U, C, N, N, B, N, N}, control[] = {C, N, N, C, N, N, N, N, N};
+    /* \u00ff and \u0122 are how FF and 80 are written. */
+    static const char *const tokens[] = {
+        "a",       "!",       "1",       "\u0120",       "\u00ff",  "\u0122",
+        "a\u00ff", "!\u00ff", "1\u00ff", "\u0120\u00ff", "\u00ffa", "\u00ff\u0122",
+        NULL};
+    static const char *const merges[] = {"a \u00ff", "! \u00ff",      "1 \u00ff", "\u0120 \u00ff",
+                                         "\u00ff a", "\u00ff \u0122", NULL};
+    static const char *const pres[] = {"smollm", "gpt-2", "llama-bpe", "qwen2", "default"};
+    for (size_t i = 0; i < sizeof pres / sizeof *pres; i++) {
+        maker m = maker_new();
+        add_str(&m, "tokenizer.ggml.model", "gpt2");
+        add_strs(&m, tokens_key, tokens);
+        add_strs(&m, merges_key, merges);
+        add_str(&m, "tokenizer.ggml.pre", pres[i]);
+        lull_tokenizer *t = make_good(&m);
+        EXPECT_IDS(t, "1\xff", 0, 2, 4);
+        EXPECT_IDS(t, " \xff", 0, 9);
+        EXPECT_IDS(t, "\xff\x80", 0, 11);
+        EXPECT_IDS(t, "a\xff", 0, 0, 4);
+        if (strcmp(pres[i], "default") == 0)
+            EXPECT_IDS(t, "!\xff", 0, 1, 4); /* it is no punctuation, either */
+        else
+            EXPECT_IDS(t, "!\xff", 0, 7);
+        /* A letter may have one such byte in front in the later two families. */
+        if (strcmp(pres[i], "llama-bpe") == 0 || strcmp(pres[i], "qwen2") == 0)
+            EXPECT_IDS(t, "\xff\141", 0, 10);
+        else
+            EXPECT_IDS(t, "\xff\141", 0, 4, 0);
+        lull_tokenizer_free(t);
+    }
+}
+
+/* A damaged character does not swallow the space behind it, also where words are not cut there:
+ * a token that ends in 97 has a space behind. */
+static void test_damaged_space(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"<unk>",        "\u2581", "a",      "\u2581a",
+                                         "\u00d7\u2581", "<0xE6>", "<0x97>", NULL};
+    static const int32_t types[] = {U, N, N, N, N, B, B};
     static const float scores[7] = {0};
     maker m = maker_new();
     add_str(&m, "tokenizer.ggml.model", "llama");
@@ -149,11 +187,49 @@ static void test_text_stays_text(void **state)
     add_array(&m, scores_key, LULL_GGUF_F32, scores, 7);
     add_bool(&m, "tokenizer.ggml.add_space_prefix", false);
     lull_tokenizer *t = make_good(&m);
+    EXPECT_IDS(t, "\xe6\x97 a", 0, 5, 6, 3);
+    EXPECT_IDS(t, "\xe6 a", 0, 5, 3);
+    lull_tokenizer_free(t);
+}
+
+/* Of a merge that stands twice the first counts: "ab" before "bc". */
+static void test_first_merge(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"a", "b", "c", "ab", "bc", NULL};
+    static const char *const merges[] = {"a b", "b c", "a b", NULL};
+    maker m = maker_new();
+    add_str(&m, "tokenizer.ggml.model", "gpt2");
+    add_strs(&m, tokens_key, tokens);
+    add_strs(&m, merges_key, merges);
+    lull_tokenizer *t = make_good(&m);
+    EXPECT_IDS(t, "abc", 0, 3, 2);
+    EXPECT_IDS(t, "bc", 0, 4);
+    lull_tokenizer_free(t);
+}
+
+/* Text that spells a control or byte token stays text, even where merges lead to the token. */
+static void test_text_stays_text(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"<unk>", "<s>",  "<",   "s>", "<0x41>", "<0x4",
+                                         "1>",    "unk>", "nk>", "k>", NULL};
+    static const int32_t types[] = {U, C, N, N, B, N, N, N, N, N},
+                         control[] = {C, N, N, C, N, N, N, N, N};
+    static const float scores[10] = {0};
+    maker m = maker_new();
+    add_str(&m, "tokenizer.ggml.model", "llama");
+    add_strs(&m, tokens_key, tokens);
+    add_array(&m, types_key, LULL_GGUF_I32, types, 10);
+    add_array(&m, scores_key, LULL_GGUF_F32, scores, 10);
+    add_bool(&m, "tokenizer.ggml.add_space_prefix", false);
+    lull_tokenizer *t = make_good(&m);
     EXPECT_IDS(t, "<s>", 0, 2, 3);
     EXPECT_IDS(t, "<s>", LULL_TOKENIZE_SPECIAL, 1);
     EXPECT_IDS(t, "1>", 0, 6);
     EXPECT_IDS(t, "A", 0, 4);
     EXPECT_IDS(t, "<0x41>", 0, 2, 0, 0, 0, 6); /* "0", "x" and "4" are unknown */
+    EXPECT_IDS(t, "<unk>", 0, 2, 7);
     lull_tokenizer_free(t);
 
     m = maker_new();
@@ -477,11 +553,12 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_utf8),      cmocka_unit_test(test_spm),
-        cmocka_unit_test(test_bpe),       cmocka_unit_test(test_text_stays_text),
-        cmocka_unit_test(test_texts),     cmocka_unit_test(test_stream),
-        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_no_id),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_utf8),          cmocka_unit_test(test_spm),
+        cmocka_unit_test(test_bpe),           cmocka_unit_test(test_text_stays_text),
+        cmocka_unit_test(test_damaged_words), cmocka_unit_test(test_damaged_space),
+        cmocka_unit_test(test_first_merge),   cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_stream),        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_no_id),         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

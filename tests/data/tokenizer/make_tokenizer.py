@@ -53,6 +53,7 @@ SPACES = [" ", "  ", "   ", "\n", "\n\n", "\n\n\n", "\t", "\t\t", "\r\n", "\r", 
           "        ", "\u3000 "]
 ADDED = [0x1123F, 0x11B05, 0x11F02, 0x11F45, 0x11F55, 0x1D2C5, 0x1E030, 0x1E4D5, 0x1E4F5, 0x2B739,
          0x2EBF5, 0x31350, 0x323AF]  # Unicode 15.0 and 15.1
+BORDERS = "xcx 1c1 .c. c\nc c 'cc"  # c beside each class
 DAMAGED = [b"\xff", b"\x80", b"\xc0\x80", b"\xe6\x97", b"\xf0\x9f\x98", b"\xed\xa0\x80", b"\xc3",
            b"\xf4\x90\x80\x80", b"\xfe\xfe", b"\xe6", b"\xf0\x9f", b"\xe2\x96"]
 
@@ -85,6 +86,9 @@ def make_cases():
         for _ in range(rng.randint(2, 10)):
             text += rng.choice(WORDS) + rng.choice(SPACES + [""] * 6 + [" "] * 12)
         cases.append((text.encode(), 1))
+    for c in (0x41, 0x31, 0x2E, 0x24, 0xB2, 0xE9, 0x301, 0x85, 0xA0, 0x180E, 0x2028, 0xFFFD, 0x378,
+              0x4E00, 0xAC00, 0x10400, 0x104A0, 0x10100, 0x1F600, 0xE0001, *ADDED):
+        cases.append((BORDERS.replace("c", chr(c)).encode(), 1))
     for _ in range(60):  # characters
         text = "".join(random_char(rng) for _ in range(rng.randint(1, 16)))
         cases.append((text.encode(), 1))
@@ -139,13 +143,18 @@ def make_bpe():
     alphabet = byte_level_alphabet()
     chunks = [[alphabet[b] for b in c.encode()] for c in corpus()]
     merges = train(chunks, 500)
+    # The first and last byte of every character beside ASCII of each class: otherwise a border of
+    # words there would not show.
+    beside = [alphabet[b] for b in b"ax1. \n'"]
+    merges += [(a, alphabet[b]) for a in beside for b in range(0xC2, 0xF5)]
+    merges += [(alphabet[b], a) for a in beside for b in range(0x80, 0xC0)]
     tokens = [("<|endoftext|>", CONTROL), ("<|im_start|>", CONTROL), ("<|im_end|>", CONTROL),
               ("<unk>", UNKNOWN), ("<|tool|>", USER_DEFINED), ("<tool", USER_DEFINED),
               ("\n\n\n", USER_DEFINED), ("<mask>", CONTROL), ("<tool>", CONTROL)]
     tokens += [(c, NORMAL) for b, c in enumerate(alphabet) if b != 0x1C]  # one byte is no token
     words = {t for t, _ in tokens}
     for i, (left, right) in enumerate(merges):
-        if i % 25 != 7 and left + right not in words:  # some symbols are no tokens
+        if (i % 25 != 7 or i >= 500) and left + right not in words:  # some symbols are no tokens
             words.add(left + right)
             tokens.append((left + right, NORMAL))
     for word in ("hello", "\u0120worldly", "worldly", "12345678", "\u0120" * 8):  # no merge makes them
