@@ -1,6 +1,6 @@
 /* Pre-tokenizers: regular expressions that cut text into the words of a byte-level tokenizer. They
- * cut as llama.cpp does, with the classes of Unicode 15.1 whichever version PCRE2 has (below that,
- * and up to it; characters of later versions are what PCRE2 says). */
+ * cut as llama.cpp does, with the classes of Unicode 15.1, also where PCRE2 knows 14.0 only. A PCRE2
+ * that knows more than 15.1 classes newer characters by its own tables. */
 #ifndef LULL_TEXT_PRE_H
 #define LULL_TEXT_PRE_H
 
