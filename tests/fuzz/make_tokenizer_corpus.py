@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes corpus/tokenizer: texts with small vocabularies, good and bad.
+"""Makes corpus/tokenizer, texts with small vocabularies, good and bad; and corpus/encode, texts
+for the vocabularies of fuzz_encode.c.
 
     python3 make_tokenizer_corpus.py [FOLDER]
 
@@ -16,6 +17,7 @@ from gguf_writer import (BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, File,  # 
                          byte_level_alphabet)
 
 SPECIAL, BOS = 1, 2
+N_VOCABULARIES = 8  # of fuzz_encode.c
 
 TEXTS = {
     "words": "don't stop the ab ab's 123 45678\n\n  x\ty \r\n!?".encode(),
@@ -89,24 +91,42 @@ def bad_files():
     yield "bytes", bpe(**key("merges", "[str]", [b"\xff \xfe", b"\x00 \x00", "  a"]))
 
 
-def main():
-    folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "corpus" / "tokenizer"
+def fresh_folder(corpus, name):
+    folder = corpus / name
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
         if not old.name.startswith("found-"):
             old.unlink()
-    n = 0
+    return folder
+
+
+def write_tokenizer(folder):
     for i, (name, f) in enumerate(vocabularies()):
         for k, (text_name, text) in enumerate(TEXTS.items()):
             flags = SPECIAL if (i + k) % 2 else 0
             if name in ("bos", "spm"):
                 flags |= BOS
             (folder / f"{name}-{text_name}").write_bytes(entry(text, flags, f))
-            n += 1
     for name, f in bad_files():
         (folder / f"bad-{name}").write_bytes(entry(TEXTS["words"], SPECIAL, f))
-        n += 1
-    print(f"{n} files in {folder}")
+
+
+def write_encode(folder):
+    texts = dict(TEXTS)
+    texts["merges"] = (b" the  the aaa aaaaa thhe 12121 21 a's's a  a a !! !!!\r\n \n\n<s><im> "
+                       b"aaathe aaa the \xe0\xa9 the\xc3\xa9 the ") + "日日日 日日日日本".encode()
+    texts["right-merged"] = b" a "  # a symbol that has gone into its left has a pair in the heap
+    for i in range(N_VOCABULARIES):
+        for name, text in texts.items():
+            (folder / f"{i}-{name}").write_bytes(bytes([i]) + text)
+
+
+def main():
+    corpus = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "corpus"
+    for name, write in (("tokenizer", write_tokenizer), ("encode", write_encode)):
+        folder = fresh_folder(corpus, name)
+        write(folder)
+        print(f"{len(list(folder.iterdir()))} files in {folder}")
 
 
 if __name__ == "__main__":
