@@ -51,6 +51,11 @@ const char *lull_store_folder(const lull_store *s);
 
 /* ---- sleeping -------------------------------------------------------------------------------- */
 
+/* The key of a page: BLAKE2b-256(kv identity | parent's key, zeros for none | tokens [n], n <= 64, as
+ * little-endian i32). A tail has one, too: equal tails are kept once. */
+lull_digest lull_store_page_key(const lull_digest *kv_identity, const lull_digest *parent,
+                                const int32_t *tokens, size_t n);
+
 /* A full page to be stored. */
 typedef struct lull_store_page {
     lull_digest key, parent; /* parent: all zero for a sequence's first page */

@@ -1,0 +1,131 @@
+/* What the store's files share: the object itself, and the steps that more than one of them takes.
+ *
+ *   store.c     opening, sleeping, names          find.c      resolve, get, list, history
+ *   recover.c   the catalogue from the segments   wake.c      mapping, leases, checking
+ *   change.c    one change: record, sync, commit  care.c      verify, gc
+ *                                                 transfer.c  export, import
+ *
+ * Functions with `s` in hand are called with s->lock held, unless they say otherwise. */
+#ifndef LULL_STATE_STORE_PRIVATE_H
+#define LULL_STATE_STORE_PRIVATE_H
+
+#include <pthread.h>
+
+#include "body.h"
+
+typedef struct lull_wake lull_wake; /* wake.c: maps, pins, leases */
+
+/* Pages that were appended and are in no transaction yet, found by key. */
+typedef struct lull_pending {
+    lull_page_row *rows; /* owned [n], no order */
+    size_t n, cap;
+    uint32_t *slots; /* owned [n_slots], a power of two; index + 1 into rows, 0: free */
+    size_t n_slots;
+} lull_pending;
+
+struct lull_store {
+    pthread_mutex_t lock;
+    char *folder, *segments, *locks, *catalog_path; /* owned; export: folder is the file's path */
+    bool is_read_only, is_export;
+    uint64_t max_segment_bytes;
+    int open_fd; /* locks/open: shared while open, exclusive to make the catalogue again; -1: none */
+    int gc_fd;   /* locks/gc: shared while a state is leased, exclusive while gc marks; -1: none */
+    lull_catalog *catalog;
+    bool is_inspected; /* a name that is not there has made us look at the whole catalogue once */
+
+    /* Segments that this handle has locked: the last is written to, the others hold pending pages. */
+    lull_segment *writers; /* owned [n_writers] */
+    size_t n_writers;
+    bool is_sync_failed; /* by the last change: its segment was given up, what it held was copied */
+    lull_pending pending;
+    lull_digest
+        *damaged; /* owned [n_damaged]: pages that failed their check; to be written again */
+    size_t n_damaged;
+    lull_wake *wake;
+};
+
+/* A public call: one at a time, and once more when the catalogue was found damaged and made again. */
+#define LULL_STORE_CALL(s, st, call, err)                                                          \
+    do {                                                                                           \
+        pthread_mutex_lock(&(s)->lock);                                                            \
+        st = lull_store_usable(s, err);                                                            \
+        if (st == LULL_OK) st = (call);                                                            \
+        if (lull_store_mended(s, st, err)) st = (call);                                            \
+        pthread_mutex_unlock(&(s)->lock);                                                          \
+    } while (0)
+/* LULL_ECORRUPT when a catalogue was lost that could not be made again yet. */
+LULL_NODISCARD lull_status lull_store_usable(lull_store *s, lull_error *err);
+
+/* ---- recover.c ------------------------------------------------------------------------------- */
+
+/* Open the catalogue, or make it (again), and take in what the segments have past it. */
+LULL_NODISCARD lull_status lull_store_recover(lull_store *s, lull_error *err);
+/* After a call that ended in st: if the catalogue was found damaged, make it again from the segments,
+ * and say true: the call is to be repeated. err is left as it is otherwise. */
+bool lull_store_mended(lull_store *s, lull_status st, lull_error *err);
+/* Something that ought to be there is not: has the catalogue lost it? LULL_ECORRUPT if so. */
+LULL_NODISCARD lull_status lull_store_suspect(lull_store *s, lull_error *err);
+/* Take a record that is not a page into the catalogue; within a transaction. Live changes and recovery
+ * both come through here. LULL_ECORRUPT when the body is not well formed. */
+LULL_NODISCARD lull_status lull_store_apply(lull_catalog *c, const lull_record *r,
+                                            const uint8_t *body, size_t n_bytes, lull_error *err);
+/* The catalogue of one file of records, from all of it; on_damage as in lull_segment_scan. Parts are
+ * checked if asked to be. */
+LULL_NODISCARD lull_status lull_store_index_export(lull_catalog *c, const lull_segment *seg,
+                                                   lull_error *err);
+/* The row of a page's record. */
+lull_page_row lull_page_row_of(const lull_record *r);
+lull_record lull_record_of(const lull_page_row *row);
+
+/* ---- change.c -------------------------------------------------------------------------------- */
+
+const lull_page_row *lull_pending_find(const lull_pending *p, const lull_digest *key);
+LULL_NODISCARD lull_status lull_pending_add(lull_pending *p, const lull_page_row *row,
+                                            lull_error *err);
+void lull_pending_fini(lull_pending *p);
+
+/* A segment to append n_bytes more to, in s->writers[n_writers - 1]. */
+LULL_NODISCARD lull_status lull_store_ready_writer(lull_store *s, lull_error *err);
+/* Append a page and note it as pending. parts: its planes. */
+LULL_NODISCARD lull_status lull_store_append_page(lull_store *s, lull_record *r,
+                                                  const void *const parts[LULL_RECORD_PARTS],
+                                                  lull_error *err);
+
+/* A change: begin, any number of records and rows, end.
+ *
+ * begin opens a writing transaction, so that what is read from here on stays true. end makes the
+ * segments durable, then commits; a change that was not ended is aborted. After either the records of
+ * a change that did not come to be are cut off again. */
+typedef struct lull_change {
+    uint64_t seq; /* the last given out */
+    uint64_t end; /* of the writer's segment, before */
+    bool is_done;
+} lull_change;
+LULL_NODISCARD lull_status lull_change_begin(lull_store *s, lull_change *ch, lull_error *err);
+/* Append r with this body, under the next seq, and take it into the catalogue (checkpoints only note
+ * that they are there). */
+LULL_NODISCARD lull_status lull_change_record(lull_store *s, lull_change *ch, lull_record *r,
+                                              const lull_buffer *body, lull_error *err);
+LULL_NODISCARD lull_status lull_change_end(lull_store *s, lull_change *ch, lull_error *err);
+void lull_change_abort(lull_store *s, lull_change *ch);
+/* Write down all that there is, so that older records of names and tags are not needed any more. */
+LULL_NODISCARD lull_status lull_change_checkpoint(lull_store *s, lull_change *ch, lull_error *err);
+/* LULL_EINVAL for a store that is not to be written. */
+LULL_NODISCARD lull_status lull_store_writable(const lull_store *s, lull_error *err);
+/* LULL_EINVAL with the rule that a name breaks. what: "name", "tag". */
+LULL_NODISCARD lull_status lull_name_check(const char *what, const char *name, lull_error *err);
+
+/* ---- wake.c ---------------------------------------------------------------------------------- */
+
+LULL_NODISCARD lull_status lull_wake_new(lull_store *s, lull_error *err);
+void lull_wake_free(lull_store *s);
+/* States that live handles have leased: ids owned (free()), with repeats. gc's lock is held. */
+LULL_NODISCARD lull_status lull_wake_leases(lull_store *s, int64_t **ids, size_t *n,
+                                            lull_error *err);
+LULL_NODISCARD lull_status lull_lock_file(int fd, const char *path, int operation, int timeout_ms,
+                                          lull_error *err);
+
+/* A store over a catalogue in memory, without files of its own. *out owned. */
+LULL_NODISCARD lull_status lull_store_new(const char *folder, lull_store **out, lull_error *err);
+
+#endif
