@@ -115,7 +115,7 @@ def write_encode(folder):
     texts = dict(TEXTS)
     texts["merges"] = (b" the  the aaa aaaaa thhe 12121 21 a's's a  a a !! !!!\r\n \n\n<s><im> "
                        b"aaathe aaa the \xe0\xa9 the\xc3\xa9 the ") + "日日日 日日日日本".encode()
-    texts["right-merged"] = b" a "  # a symbol that has gone into its left has a pair in the heap
+    texts["right-merged"] = b"  a "  # a symbol that has gone into its left has a pair in the heap
     for i in range(N_VOCABULARIES):
         for name, text in texts.items():
             (folder / f"{i}-{name}").write_bytes(bytes([i]) + text)
