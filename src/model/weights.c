@@ -255,7 +255,8 @@ static lull_status pack_all(lull_model_core *m, lull_device *device,
 
 typedef struct checksum_work {
     const uint8_t *data;
-    uint8_t *copy; /* where the bytes go first; NULL: they stay where they are */
+    uint8_t *copy; /* where the bytes go first, out of file; NULL: they stay where they are */
+    const lull_file_map *file;
     uint64_t n_bytes, n_chunks;
     lull_checksum *checksums;      /* to fill, or */
     const lull_checksum *expected; /* to compare with */
@@ -272,7 +273,11 @@ static void checksum_chunks(void *ctx, int member, int n_members)
         uint64_t at = i * CHUNK_BYTES,
                  n = w->n_bytes - at < CHUNK_BYTES ? w->n_bytes - at : CHUNK_BYTES;
         const uint8_t *chunk = w->data + at;
-        if (w->copy) chunk = memcpy(w->copy + at, chunk, n);
+        if (w->copy) {
+            memcpy(w->copy + at, chunk, n);
+            drop_source(w->file, chunk, n);
+            chunk = w->copy + at;
+        }
         lull_checksum c = lull_checksum_of(chunk, n);
         if (w->checksums)
             w->checksums[i] = c;
@@ -336,6 +341,7 @@ static bool read_cached(lull_model_core *m, lull_device *device, const char *pat
         if (is_right) {
             checksum_work w = {.data = map.data + want.data_offset,
                                .copy = copy,
+                               .file = &map,
                                .n_bytes = want.data_bytes,
                                .n_chunks = want.n_chunks,
                                .expected = sums};
