@@ -185,7 +185,10 @@ lull_model_info lull_model_get_info(const lull_model *m)
     info.n_params = m->core->n_params;
     info.weight_bytes = info.decode_bytes = m->core->weight_bytes;
     info.kv_token_bytes = lull_kv_token_bytes(&m->core->kv);
+    /* The cast: a session that is made meanwhile may plan more work memory. */
+    pthread_mutex_lock((pthread_mutex_t *)&m->mutex);
     info.work_bytes = lull_device_work_bytes(m->device) + m->core->program.memory_bytes;
+    pthread_mutex_unlock((pthread_mutex_t *)&m->mutex);
     info.weights_from_cache = m->core->is_from_cache;
     info.weights_are_mapped = m->core->is_mapped;
     return info;
