@@ -323,7 +323,7 @@ static lull_status set_up(lull_catalog *c, lull_catalog_mode mode, lull_error *e
         LULL_TRY(exec(c, "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;", err));
         return create_tables(c, err);
     }
-    int64_t application, version;
+    int64_t application = 0, version = 0;
     LULL_TRY(read_int(c, "PRAGMA application_id", &application, err));
     LULL_TRY(read_int(c, "PRAGMA user_version", &version, err));
     if (application != APPLICATION_ID)
