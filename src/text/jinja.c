@@ -8,6 +8,7 @@
 
 #include "jinja_ast.h"
 #include "jinja_lib.h"
+#include "jinja_text.h"
 
 struct lull_jinja {
     lull_arena arena;
@@ -41,6 +42,7 @@ typedef struct loop {
 } loop;
 
 typedef struct macro {
+    lull_jinja_text name; /* first: lull_jinja_print reads it there */
     const lull_jinja_node *node;
     scope *scope; /* where it was defined */
 } macro;
@@ -209,6 +211,13 @@ static bool eval_args(interpreter *x, const lull_jinja_node *n, lull_jinja_args 
         args->names[args->n_named] = p->key.as.text;
         args->named[args->n_named++] = p->value;
     }
+    for (size_t i = 1; i < n_named; i++) {
+        if (!lull_jinja_step(r, 1 + i / 16)) return false;
+        for (size_t k = 0; k < i; k++)
+            if (is_same(args->names[i], args->names[k]))
+                return lull_jinja_fail(r, LULL_EUNSUPPORTED, "argument '%.*s' is given twice",
+                                       (int)args->names[i].n, args->names[i].s);
+    }
     return true;
 }
 
@@ -239,34 +248,37 @@ static bool bind_parameters(interpreter *x, const lull_jinja_node *node,
                                  caller = {"caller", 6};
     lull_jinja_run *r = &x->run;
     size_t n = node->items.n, first_default = n - node->defaults.n;
-    size_t n_used = 0;
     bool *is_used = lull_jinja_alloc(r, args->n_named + 1);
     if (!is_used) return false;
+    bool *is_given = lull_jinja_alloc(r, n + 1);
+    if (!is_given) return false;
     for (size_t i = 0; i < n; i++) {
         lull_jinja_text name = node->items.items[i]->name;
         lull_jinja_value v = lull_jinja_undefined(name);
-        bool is_given = i < args->n;
-        if (is_given) v = args->items[i];
-        for (size_t k = 0; k < args->n_named; k++)
+        is_given[i] = i < args->n;
+        if (is_given[i]) v = args->items[i];
+        for (size_t k = 0; k < args->n_named && !is_given[i]; k++)
             if (is_same(args->names[k], name)) {
-                if (is_given)
-                    return lull_jinja_fail(r, LULL_EUNSUPPORTED, "argument '%.*s' is given twice",
-                                           (int)name.n, name.s);
                 v = args->named[k];
-                is_given = is_used[k] = true;
-                n_used++;
+                is_given[i] = is_used[k] = true;
             }
-        if (!is_given && i >= first_default &&
-            !eval(x, node->defaults.items[i - first_default], &v))
-            return false;
         if (!define(x, name, v)) return false;
     }
+    /* Defaults see all parameters. */
+    for (size_t i = first_default; i < n; i++) {
+        lull_jinja_value v;
+        if (!is_given[i] && (!eval(x, node->defaults.items[i - first_default], &v) ||
+                             !define(x, node->items.items[i]->name, v)))
+            return false;
+    }
     bool takes_kwargs = uses_name(&node->body, kwargs);
+    bool takes_caller = uses_name(&node->body, caller) && !find_in(x->scope, caller);
     lull_jinja_value rest;
+    if (takes_caller && !define(x, caller, lull_jinja_undefined(caller))) return false;
     if (!lull_jinja_new_dict(r, &rest)) return false;
     for (size_t k = 0; k < args->n_named; k++) {
         if (is_used[k]) continue;
-        if (is_same(args->names[k], caller)) {
+        if (takes_caller && is_same(args->names[k], caller)) {
             if (!define(x, caller, args->named[k])) return false;
         } else if (!takes_kwargs) {
             return lull_jinja_fail(r, LULL_EUNSUPPORTED, "macro '%.*s' has no argument '%.*s'",
@@ -444,8 +456,8 @@ static bool eval_slice(interpreter *x, const lull_jinja_node *n, lull_jinja_valu
         if (v.type == LULL_JINJA_UNDEFINED)
             return lull_jinja_fail(r, LULL_EUNSUPPORTED, "'%.*s' is undefined", (int)v.as.text.n,
                                    v.as.text.s);
-        *out = lull_jinja_undefined((lull_jinja_text){"slice", 5});
-        return true;
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "'%s' object has no slices",
+                               lull_jinja_type_name(&v));
     }
     bool is_text = v.type == LULL_JINJA_STRING;
     int64_t count = is_text ? (int64_t)lull_jinja_n_chars(v.as.text) : (int64_t)v.as.list->n;
@@ -482,6 +494,7 @@ static bool repeat(interpreter *x, const lull_jinja_value *v, int64_t times, lul
     if (times < 0) times = 0;
     if (v->type == LULL_JINJA_STRING) {
         lull_buffer b = {0};
+        if (v->as.text.n == 0) times = 0;
         if (v->as.text.n > 0 && times > (int64_t)(LULL_JINJA_MAX_OUTPUT / v->as.text.n))
             return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
         for (int64_t i = 0; i < times; i++) lull_buffer_append(&b, v->as.text.s, v->as.text.n);
@@ -504,6 +517,24 @@ static bool int_power(int64_t base, int64_t exponent, int64_t *out)
     return true;
 }
 
+/* a % b as Python has it: with the sign of b. */
+static double floor_remainder(double a, double b)
+{
+    double v = fmod(a, b);
+    if (v == 0) return copysign(0, b);
+    return (v < 0) != (b < 0) ? v + b : v;
+}
+
+/* a // b as Python has it: exact where floor(a / b) would round up. */
+static double floor_quotient(double a, double b)
+{
+    double v = (a - fmod(a, b)) / b, remainder = fmod(a, b);
+    if (remainder != 0 && (remainder < 0) != (b < 0)) v -= 1;
+    if (v == 0) return copysign(0, a / b);
+    double whole = floor(v);
+    return v - whole > 0.5 ? whole + 1 : whole;
+}
+
 static bool float_math(interpreter *x, lull_jinja_op op, double a, double b, lull_jinja_value *out)
 {
     lull_jinja_run *r = &x->run;
@@ -514,11 +545,8 @@ static bool float_math(interpreter *x, lull_jinja_op op, double a, double b, lul
     case LULL_JINJA_SUB: v = a - b; break;
     case LULL_JINJA_MUL: v = a * b; break;
     case LULL_JINJA_DIV: v = a / b; break;
-    case LULL_JINJA_FLOORDIV: v = floor(a / b); break;
-    case LULL_JINJA_MOD:
-        v = fmod(a, b);
-        if (v != 0 && (v < 0) != (b < 0)) v += b;
-        break;
+    case LULL_JINJA_FLOORDIV: v = floor_quotient(a, b); break;
+    case LULL_JINJA_MOD: v = floor_remainder(a, b); break;
     default: v = pow(a, b); break;
     }
     if (op == LULL_JINJA_POW && !isfinite(v))
@@ -575,11 +603,8 @@ static bool eval_binary(interpreter *x, const lull_jinja_node *n, lull_jinja_val
     if (n->op == LULL_JINJA_MUL && b_repeats &&
         (a.type == LULL_JINJA_INT || a.type == LULL_JINJA_BOOL))
         return repeat(x, &b, lull_jinja_as_int(&a), out);
-    if (n->op == LULL_JINJA_MOD && a.type == LULL_JINJA_STRING) {
-        lull_jinja_args args = {.items = b.type == LULL_JINJA_TUPLE ? b.as.list->items : &b,
-                                .n = b.type == LULL_JINJA_TUPLE ? b.as.list->n : 1};
-        return lull_jinja_apply_filter(&x->host, (lull_jinja_text){"format", 6}, &a, &args, out);
-    }
+    if (n->op == LULL_JINJA_MOD && a.type == LULL_JINJA_STRING)
+        return lull_jinja_format_percent(r, a.as.text, &b, out);
     if (!lull_jinja_is_number(&a) || !lull_jinja_is_number(&b))
         return lull_jinja_fail(r, LULL_EUNSUPPORTED, "'%s' and '%s' cannot be calculated with",
                                lull_jinja_type_name(&a), lull_jinja_type_name(&b));
@@ -799,7 +824,7 @@ static bool run_loop(interpreter *x, const lull_jinja_node *n, lull_jinja_value 
     lull_jinja_value items;
     scope *before = x->scope;
     flow f = FLOW_ON;
-    bool is_ok = true;
+    bool is_ok = true, has_ended = false; /* an iteration, without break or continue */
     stand_at(x, n);
     if (!lull_jinja_iterate(r, &iterable, &all)) return false;
     if (!enter(x, n)) return false;
@@ -824,9 +849,10 @@ static bool run_loop(interpreter *x, const lull_jinja_node *n, lull_jinja_value 
                 define(x, loop_name, (lull_jinja_value){LULL_JINJA_LOOP, {.object = l}}) &&
                 exec_body(x, &n->body, &f);
         x->scope = before;
+        has_ended = has_ended || f == FLOW_ON;
     }
     x->n_loops--;
-    if (is_ok && items.as.list->n == 0 && n->otherwise.n > 0) {
+    if (is_ok && !has_ended && n->otherwise.n > 0) {
         f = FLOW_ON;
         push_scope(x, outer);
         is_ok = r->status == LULL_OK && exec_body(x, &n->otherwise, &f);
@@ -852,7 +878,7 @@ static bool make_macro(interpreter *x, const lull_jinja_node *n, lull_jinja_valu
 {
     macro *m = lull_jinja_alloc(&x->run, sizeof *m);
     if (!m) return false;
-    *m = (macro){n, x->scope};
+    *m = (macro){n->name, n, x->scope};
     *out = (lull_jinja_value){LULL_JINJA_MACRO, {.object = m}};
     return true;
 }
@@ -868,12 +894,15 @@ static bool exec_call_block(interpreter *x, const lull_jinja_node *n)
     lull_jinja_text *names = lull_jinja_alloc(r, (args.n_named + 1) * sizeof *names);
     lull_jinja_value *named = lull_jinja_alloc(r, (args.n_named + 1) * sizeof *named);
     if (!names || !named) return false;
-    if (args.n_named > 0) {
-        memcpy(names, args.names, args.n_named * sizeof *names);
-        memcpy(named, args.named, args.n_named * sizeof *named);
+    /* Behind the arguments with a name, in front of those of **. */
+    size_t at = n->a->keywords.n;
+    for (size_t i = 0; i < args.n_named; i++) {
+        names[i + (i >= at)] = args.names[i];
+        named[i + (i >= at)] = args.named[i];
     }
-    names[args.n_named] = (lull_jinja_text){"caller", 6};
-    named[args.n_named++] = caller;
+    names[at] = (lull_jinja_text){"caller", 6};
+    named[at] = caller;
+    args.n_named++;
     args.names = names;
     args.named = named;
     stand_at(x, n);

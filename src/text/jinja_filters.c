@@ -17,15 +17,15 @@ typedef bool (*filter_fn)(lull_jinja_host *h, const lull_jinja_value *v, const l
                               const lull_jinja_args *a, lull_jinja_value *out)
 #define UNUSED_ARGS (void)a
 
-/* v.attribute, with dots and numbers: a.b.0. */
+/* v.attribute, with dots and numbers: a.b.0. What is undefined on the way becomes `otherwise`, unless
+ * that is NULL. */
 static bool get_path(lull_jinja_run *r, const lull_jinja_value *v, const lull_jinja_value *path,
-                     lull_jinja_value *out)
+                     const lull_jinja_value *otherwise, lull_jinja_value *out)
 {
     *out = *v;
-    if (path->type == LULL_JINJA_INT) return lull_jinja_get_item(r, v, path, out);
-    if (path->type != LULL_JINJA_STRING)
+    if (path->type != LULL_JINJA_STRING && path->type != LULL_JINJA_INT)
         return lull_jinja_fail(r, LULL_EUNSUPPORTED, "an attribute's name must be a string");
-    lull_jinja_text t = path->as.text;
+    lull_jinja_text t = path->type == LULL_JINJA_STRING ? path->as.text : (lull_jinja_text){"", 0};
     for (size_t from = 0; from <= t.n;) {
         lull_jinja_text dot = {".", 1};
         size_t end = lull_jinja_find_text(t, dot, from);
@@ -36,7 +36,9 @@ static bool get_path(lull_jinja_run *r, const lull_jinja_value *v, const lull_ji
         for (size_t i = 0; i < name.n; i++)
             is_number = is_number && name.s[i] >= '0' && name.s[i] <= '9';
         if (is_number) key = lull_jinja_int(strtol(name.s, NULL, 10));
+        if (path->type == LULL_JINJA_INT) key = *path;
         if (!lull_jinja_get_item(r, &object, &key, out)) return false;
+        if (out->type == LULL_JINJA_UNDEFINED && otherwise) *out = *otherwise;
         from = end + 1;
     }
     return true;
@@ -44,11 +46,12 @@ static bool get_path(lull_jinja_run *r, const lull_jinja_value *v, const lull_ji
 
 /* What is compared: an attribute when one is named, without case unless asked. */
 static bool sort_key(lull_jinja_run *r, const lull_jinja_value *v,
-                     const lull_jinja_value *attribute, bool is_case_sensitive,
-                     lull_jinja_value *out)
+                     const lull_jinja_value *attribute, const lull_jinja_value *otherwise,
+                     bool is_case_sensitive, lull_jinja_value *out)
 {
     *out = *v;
-    if (attribute && attribute->type != LULL_JINJA_NONE && !get_path(r, v, attribute, out))
+    if (attribute && attribute->type != LULL_JINJA_NONE &&
+        !get_path(r, v, attribute, otherwise, out))
         return false;
     if (!is_case_sensitive && out->type == LULL_JINJA_STRING)
         return lull_jinja_change_case(r, out->as.text, LULL_JINJA_LOWER_CASE, out);
@@ -91,12 +94,13 @@ static bool copy_items(lull_jinja_run *r, const lull_jinja_list *from, lull_jinj
 }
 
 static bool sort_items(lull_jinja_run *r, lull_jinja_list *l, const lull_jinja_value *attribute,
-                       bool is_case_sensitive, bool reverse)
+                       const lull_jinja_value *otherwise, bool is_case_sensitive, bool reverse)
 {
     lull_jinja_value *keys = lull_jinja_alloc(r, (l->n + 1) * sizeof *keys);
     if (!keys) return false;
     for (size_t i = 0; i < l->n; i++)
-        if (!sort_key(r, &l->items[i], attribute, is_case_sensitive, &keys[i])) return false;
+        if (!sort_key(r, &l->items[i], attribute, otherwise, is_case_sensitive, &keys[i]))
+            return false;
     return merge_sort(r, l->items, keys, l->n, reverse);
 }
 
@@ -114,8 +118,10 @@ FILTER(abs)
 
 FILTER(attr)
 {
-    return lull_jinja_need_args(h->run, a, 1, "attr") && a->items[0].type == LULL_JINJA_STRING &&
-           lull_jinja_get_attribute(h->run, v, a->items[0].as.text, out);
+    const lull_jinja_value *name = lull_jinja_arg(a, 0, "name");
+    if (name->type != LULL_JINJA_STRING)
+        return lull_jinja_fail(h->run, LULL_EUNSUPPORTED, "an attribute's name must be a string");
+    return lull_jinja_get_attribute(h->run, v, name->as.text, out);
 }
 
 FILTER(batch)
@@ -123,8 +129,7 @@ FILTER(batch)
     int64_t n;
     lull_jinja_list items;
     const lull_jinja_value *fill = lull_jinja_arg(a, 1, "fill_with");
-    if (!lull_jinja_need_args(h->run, a, 1, "batch") ||
-        !lull_jinja_arg_int(h->run, a, 0, "linecount", 1, &n) ||
+    if (!lull_jinja_arg_int(h->run, a, 0, "linecount", 1, &n) ||
         !lull_jinja_iterate(h->run, v, &items) ||
         !lull_jinja_new_list(h->run, LULL_JINJA_LIST, 4, out))
         return false;
@@ -180,17 +185,10 @@ FILTER(center)
 {
     int64_t width;
     lull_jinja_value s;
-    if (!lull_jinja_arg_int(h->run, a, 0, "width", 80, &width) ||
-        !lull_jinja_to_string(h->run, v, &s))
-        return false;
-    int64_t n = (int64_t)lull_jinja_n_chars(s.as.text), pad = width > n ? width - n : 0;
-    if (width > 1 << 20) return lull_jinja_fail(h->run, LULL_EFULL, "its text is too long");
-    int64_t left = pad / 2 + (pad & width & 1);
-    lull_buffer b = {0};
-    lull_buffer_printf(&b, "%*s", (int)left, "");
-    lull_buffer_append(&b, s.as.text.s, s.as.text.n);
-    lull_buffer_printf(&b, "%*s", (int)(pad - left), "");
-    return lull_jinja_take_buffer(h->run, &b, out);
+    return lull_jinja_arg_int(h->run, a, 0, "width", 80, &width) &&
+           lull_jinja_to_string(h->run, v, &s) &&
+           lull_jinja_pad(h->run, s.as.text, width, (lull_jinja_text){" ", 1}, LULL_JINJA_PAD_BOTH,
+                          out);
 }
 
 FILTER(default)
@@ -215,7 +213,8 @@ FILTER(dictsort)
     if (!is_by_key && !lull_jinja_text_is(by, "value"))
         return lull_jinja_fail(r, LULL_EUNSUPPORTED, "dictsort goes by key or by value");
     lull_jinja_value which = lull_jinja_int(is_by_key ? 0 : 1);
-    return sort_items(r, out->as.list, &which, lull_jinja_arg_truth(a, 0, "case_sensitive", false),
+    return sort_items(r, out->as.list, &which, NULL,
+                      lull_jinja_arg_truth(a, 0, "case_sensitive", false),
                       lull_jinja_arg_truth(a, 2, "reverse", false));
 }
 
@@ -346,12 +345,61 @@ FILTER(int)
     return true;
 }
 
+/* text % arguments, which stand either in order or by name. */
 FILTER(format)
 {
-    lull_jinja_value s;
-    lull_jinja_list items = {a->items, a->n, a->n};
-    return lull_jinja_to_string(h->run, v, &s) &&
-           lull_jinja_format_percent(h->run, s.as.text, &items, NULL, out);
+    lull_jinja_run *r = h->run;
+    lull_jinja_value s, values;
+    if (a->n > 0 && a->n_named > 0)
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED,
+                               "format takes values or named values, not both");
+    if (!lull_jinja_to_string(r, v, &s)) return false;
+    if (a->n_named > 0) {
+        if (!lull_jinja_new_dict(r, &values)) return false;
+        for (size_t i = 0; i < a->n_named; i++)
+            if (!lull_jinja_set(r, values.as.dict, lull_jinja_string(a->names[i].s, a->names[i].n),
+                                a->named[i]))
+                return false;
+    } else {
+        if (!lull_jinja_new_list(r, LULL_JINJA_TUPLE, a->n, &values)) return false;
+        for (size_t i = 0; i < a->n; i++)
+            if (!lull_jinja_push(r, values.as.list, a->items[i])) return false;
+    }
+    return lull_jinja_format_percent(r, s.as.text, &values, out);
+}
+
+/* Tuples of a key and the items that have it, by ascending key. */
+FILTER(groupby)
+{
+    lull_jinja_run *r = h->run;
+    lull_jinja_list items;
+    lull_jinja_value sorted, key, last_key, group, members;
+    const lull_jinja_value *attribute = lull_jinja_arg(a, 0, "attribute"),
+                           *otherwise = lull_jinja_arg(a, 1, "default");
+    bool is_case_sensitive = lull_jinja_arg_truth(a, 2, "case_sensitive", false), is_same;
+    if (otherwise && otherwise->type == LULL_JINJA_NONE) otherwise = NULL;
+    if (!lull_jinja_iterate(r, v, &items) || !copy_items(r, &items, &sorted) ||
+        !sort_items(r, sorted.as.list, attribute, otherwise, is_case_sensitive, false) ||
+        !lull_jinja_new_list(r, LULL_JINJA_LIST, 4, out))
+        return false;
+    for (size_t i = 0; i < items.n; i++) {
+        const lull_jinja_value *item = &sorted.as.list->items[i];
+        if (!sort_key(r, item, attribute, otherwise, is_case_sensitive, &key)) return false;
+        if (i > 0 && !lull_jinja_equal(r, &key, &last_key, &is_same)) return false;
+        if (i == 0 || !is_same) {
+            last_key = key;
+            if (!get_path(r, item, attribute, otherwise, &key) ||
+                !lull_jinja_new_list(r, LULL_JINJA_LIST, 4, &members) ||
+                !lull_jinja_new_list(r, LULL_JINJA_TUPLE, 2, &group) ||
+                !lull_jinja_push(r, group.as.list, key) ||
+                !lull_jinja_push(r, group.as.list, members) ||
+                !lull_jinja_push(r, out->as.list, group))
+                return false;
+            group.as.list->is_group = true;
+        }
+        if (!lull_jinja_push(r, members.as.list, *item)) return false;
+    }
+    return true;
 }
 
 FILTER(indent)
@@ -412,7 +460,7 @@ FILTER(join)
     if (d && !lull_jinja_to_string(r, d, &separator)) return false;
     if (!lull_jinja_iterate(r, v, &items) || !copy_items(r, &items, &list)) return false;
     for (size_t i = 0; attribute && attribute->type != LULL_JINJA_NONE && i < list.as.list->n; i++)
-        if (!get_path(r, &items.items[i], attribute, &list.as.list->items[i])) return false;
+        if (!get_path(r, &items.items[i], attribute, NULL, &list.as.list->items[i])) return false;
     return lull_jinja_join(r, list.as.list, separator.as.text, false, out);
 }
 
@@ -455,6 +503,8 @@ FILTER(map)
     lull_jinja_list items;
     const lull_jinja_value *attribute = a->n == 0 ? lull_jinja_arg(a, 0, "attribute") : NULL;
     const lull_jinja_value *otherwise = lull_jinja_arg(a, SIZE_MAX, "default");
+    if (otherwise && otherwise->type == LULL_JINJA_NONE) otherwise = NULL;
+    if (!lull_jinja_truth(v)) return lull_jinja_new_list(r, LULL_JINJA_LIST, 0, out);
     if (!lull_jinja_iterate(r, v, &items) || !lull_jinja_new_list(r, LULL_JINJA_LIST, items.n, out))
         return false;
     if (!attribute && (a->n == 0 || a->items[0].type != LULL_JINJA_STRING))
@@ -462,8 +512,7 @@ FILTER(map)
     for (size_t i = 0; i < items.n; i++) {
         lull_jinja_value mapped;
         if (attribute) {
-            if (!get_path(r, &items.items[i], attribute, &mapped)) return false;
-            if (mapped.type == LULL_JINJA_UNDEFINED && otherwise) mapped = *otherwise;
+            if (!get_path(r, &items.items[i], attribute, otherwise, &mapped)) return false;
         } else {
             lull_jinja_args rest = rest_of(a, 1);
             if (!lull_jinja_apply_filter(h, a->items[0].as.text, &items.items[i], &rest, &mapped))
@@ -487,7 +536,7 @@ static bool extreme(lull_jinja_host *h, const lull_jinja_value *v, const lull_ji
     for (size_t i = 0; i < items.n; i++) {
         lull_jinja_value key;
         int order = 1;
-        if (!sort_key(r, &items.items[i], attribute, is_case_sensitive, &key)) return false;
+        if (!sort_key(r, &items.items[i], attribute, NULL, is_case_sensitive, &key)) return false;
         if (i > 0 && !lull_jinja_compare(r, &key, &best, &order)) return false;
         if (i > 0 && order * sign <= 0) continue;
         best = key;
@@ -506,16 +555,22 @@ FILTER(min)
     return extreme(h, v, a, -1, out);
 }
 
+static bool replace_count(lull_jinja_run *r, const lull_jinja_args *a, int64_t *out)
+{
+    const lull_jinja_value *count = lull_jinja_arg(a, 2, "count");
+    *out = -1;
+    return (count && count->type == LULL_JINJA_NONE) ||
+           lull_jinja_arg_int(r, a, 2, "count", -1, out);
+}
+
 FILTER(replace)
 {
     lull_jinja_run *r = h->run;
     lull_jinja_value s, old, with;
     int64_t count;
-    if (!lull_jinja_need_args(r, a, 2, "replace")) return false;
     const lull_jinja_value *x = lull_jinja_arg(a, 0, "old"), *y = lull_jinja_arg(a, 1, "new");
-    if (!x || !y) return lull_jinja_fail(r, LULL_EUNSUPPORTED, "replace needs old and new");
     return lull_jinja_to_string(r, v, &s) && lull_jinja_to_string(r, x, &old) &&
-           lull_jinja_to_string(r, y, &with) && lull_jinja_arg_int(r, a, 2, "count", -1, &count) &&
+           lull_jinja_to_string(r, y, &with) && replace_count(r, a, &count) &&
            lull_jinja_replace_text(r, s.as.text, old.as.text, with.as.text, count, out);
 }
 
@@ -543,9 +598,9 @@ FILTER(round)
         return lull_jinja_fail(h->run, LULL_EUNSUPPORTED, "round of %s", lull_jinja_type_name(v));
     double d = lull_jinja_as_float(v), scale = pow(10, (double)digits);
     if (lull_jinja_text_is(method, "ceil")) {
-        *out = lull_jinja_float(ceil(d * scale) / scale);
+        *out = lull_jinja_float(ceil(d * scale) / scale + 0.0); /* no -0 */
     } else if (lull_jinja_text_is(method, "floor")) {
-        *out = lull_jinja_float(floor(d * scale) / scale);
+        *out = lull_jinja_float(floor(d * scale) / scale + 0.0);
     } else if (!lull_jinja_text_is(method, "common")) {
         return lull_jinja_fail(h->run, LULL_EUNSUPPORTED, "round goes by common, ceil or floor");
     } else if (v->type != LULL_JINJA_FLOAT && digits >= 0) {
@@ -577,13 +632,16 @@ static bool choose(lull_jinja_host *h, const lull_jinja_value *v, const lull_jin
     lull_jinja_run *r = h->run;
     lull_jinja_list items;
     size_t at = by_attribute;
-    if (by_attribute && !lull_jinja_need_args(r, a, 1, "a selection by attribute")) return false;
+    if (!lull_jinja_truth(v)) return lull_jinja_new_list(r, LULL_JINJA_LIST, 0, out);
+    if (by_attribute && a->n == 0)
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "a selection by attribute needs its name");
     if (!lull_jinja_iterate(r, v, &items) || !lull_jinja_new_list(r, LULL_JINJA_LIST, items.n, out))
         return false;
     for (size_t i = 0; i < items.n; i++) {
         lull_jinja_value tested = items.items[i];
         bool truth;
-        if (by_attribute && !get_path(r, &items.items[i], &a->items[0], &tested)) return false;
+        if (by_attribute && !get_path(r, &items.items[i], &a->items[0], NULL, &tested))
+            return false;
         if (a->n > at) {
             lull_jinja_args rest = rest_of(a, at + 1);
             if (a->items[at].type != LULL_JINJA_STRING)
@@ -618,11 +676,36 @@ FILTER(rejectattr)
     return choose(h, v, a, true, false, out);
 }
 
+/* In n slices, as equal as can be, the longer ones first. */
+FILTER(slice)
+{
+    lull_jinja_run *r = h->run;
+    int64_t n;
+    lull_jinja_list items;
+    const lull_jinja_value *fill = lull_jinja_arg(a, 1, "fill_with");
+    if (!lull_jinja_arg_int(r, a, 0, "slices", 1, &n) || !lull_jinja_iterate(r, v, &items))
+        return false;
+    if (n < 1) return lull_jinja_fail(r, LULL_EUNSUPPORTED, "%" PRId64 " slices", n);
+    if (!lull_jinja_new_list(r, LULL_JINJA_LIST, 4, out)) return false;
+    size_t n_slices = (size_t)n, at = 0;
+    for (size_t i = 0; i < n_slices; i++) {
+        bool is_longer = i < items.n % n_slices;
+        lull_jinja_value slice;
+        if (!lull_jinja_new_list(r, LULL_JINJA_LIST, 4, &slice)) return false;
+        for (size_t k = items.n / n_slices + is_longer; k > 0; k--)
+            if (!lull_jinja_push(r, slice.as.list, items.items[at++])) return false;
+        bool is_filled = fill && fill->type != LULL_JINJA_NONE && !is_longer;
+        if (is_filled && !lull_jinja_push(r, slice.as.list, *fill)) return false;
+        if (!lull_jinja_push(r, out->as.list, slice)) return false;
+    }
+    return true;
+}
+
 FILTER(sort)
 {
     lull_jinja_list items;
     return lull_jinja_iterate(h->run, v, &items) && copy_items(h->run, &items, out) &&
-           sort_items(h->run, out->as.list, lull_jinja_arg(a, 2, "attribute"),
+           sort_items(h->run, out->as.list, lull_jinja_arg(a, 2, "attribute"), NULL,
                       lull_jinja_arg_truth(a, 1, "case_sensitive", false),
                       lull_jinja_arg_truth(a, 0, "reverse", false));
 }
@@ -643,28 +726,34 @@ FILTER(sum)
     for (size_t i = 0; i < items.n; i++) {
         lull_jinja_value x = items.items[i], sum = *out;
         if (attribute && attribute->type != LULL_JINJA_NONE &&
-            !get_path(h->run, &items.items[i], attribute, &x))
+            !get_path(h->run, &items.items[i], attribute, NULL, &x))
             return false;
         if (!lull_jinja_add(h->run, &sum, &x, out)) return false;
     }
     return true;
 }
 
+/* As the transformers library has it: json.dumps with its arguments, and nothing escaped for HTML. */
 FILTER(tojson)
 {
     lull_jinja_run *r = h->run;
-    int64_t indent = -1;
-    const lull_jinja_value *separators = lull_jinja_arg(a, 2, "separators");
-    lull_jinja_json_style style = {.sort_keys = lull_jinja_arg_truth(a, 3, "sort_keys", false)};
-    if (a->n > 0 && a->items[0].type == LULL_JINJA_INT) { /* Jinja2's own: tojson(indent) */
-        indent = a->items[0].as.integer;
-    } else if (!lull_jinja_arg_int(r, a, 1, "indent", -1, &indent)) {
-        return false;
+    const lull_jinja_value *indent = lull_jinja_arg(a, 1, "indent"),
+                           *separators = lull_jinja_arg(a, 2, "separators");
+    lull_jinja_json_style style = {.is_ascii = lull_jinja_arg_truth(a, 0, "ensure_ascii", false),
+                                   .sort_keys = lull_jinja_arg_truth(a, 3, "sort_keys", false)};
+    lull_jinja_value spaces = lull_jinja_literal("");
+    int64_t n = 0;
+    if (indent && indent->type == LULL_JINJA_STRING) {
+        spaces = *indent;
+    } else if (indent && indent->type != LULL_JINJA_NONE) {
+        if (!lull_jinja_arg_int(r, a, 1, "indent", 0, &n) ||
+            !lull_jinja_pad(r, spaces.as.text, n, (lull_jinja_text){" ", 1}, LULL_JINJA_PAD_START,
+                            &spaces))
+            return false;
     }
-    if (indent > 64) return lull_jinja_fail(r, LULL_EFULL, "an indent of %" PRId64, indent);
-    style.indent = indent < 0 ? -1 : (int)indent;
-    style.item_separator =
-        style.indent < 0 ? (lull_jinja_text){", ", 2} : (lull_jinja_text){",", 1};
+    style.has_lines = indent && indent->type != LULL_JINJA_NONE;
+    style.indent = spaces.as.text;
+    style.item_separator = style.has_lines ? (lull_jinja_text){",", 1} : (lull_jinja_text){", ", 2};
     style.key_separator = (lull_jinja_text){": ", 2};
     if (separators && separators->type != LULL_JINJA_NONE) {
         const lull_jinja_list *l = separators->as.list;
@@ -704,7 +793,7 @@ FILTER(unique)
     for (size_t i = 0; i < items.n; i++) {
         lull_jinja_value key;
         bool is_seen;
-        if (!sort_key(r, &items.items[i], attribute, is_case_sensitive, &key) ||
+        if (!sort_key(r, &items.items[i], attribute, NULL, is_case_sensitive, &key) ||
             !lull_jinja_contains(r, &seen, &key, &is_seen))
             return false;
         if (is_seen) continue;
@@ -724,8 +813,7 @@ FILTER(wordcount)
     if (!lull_jinja_to_string(h->run, v, &s)) return false;
     for (size_t i = 0, k; i < s.as.text.n; i += k) {
         uint32_t c = lull_jinja_char_at(s.as.text.s + i, s.as.text.n - i, &k);
-        bool is_word = (c >= 0x80 && !lull_jinja_is_space(c)) || c == '_' ||
-                       (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+        bool is_word = lull_jinja_is_letter(c) || c == '_' || (c >= '0' && c <= '9');
         n += is_word && !is_in_word;
         is_in_word = is_word;
     }
@@ -733,58 +821,62 @@ FILTER(wordcount)
     return true;
 }
 
-static const struct {
+static const struct filter {
     const char *name;
     filter_fn fn;
+    const char *parameters; /* NULL: any */
+    size_t least;           /* of them must be given */
 } filters[] = {
-    {"abs", filter_abs},
-    {"attr", filter_attr},
-    {"batch", filter_batch},
-    {"capitalize", filter_capitalize},
-    {"center", filter_center},
-    {"count", filter_length},
-    {"d", filter_default},
-    {"default", filter_default},
-    {"dictsort", filter_dictsort},
-    {"e", filter_escape},
-    {"escape", filter_escape},
-    {"first", filter_first},
-    {"float", filter_float},
-    {"format", filter_format},
-    {"indent", filter_indent},
-    {"int", filter_int},
-    {"items", filter_items},
-    {"join", filter_join},
-    {"last", filter_last},
-    {"length", filter_length},
-    {"list", filter_list},
-    {"lower", filter_lower},
-    {"map", filter_map},
-    {"max", filter_max},
-    {"min", filter_min},
-    {"reject", filter_reject},
-    {"rejectattr", filter_rejectattr},
-    {"replace", filter_replace},
-    {"reverse", filter_reverse},
-    {"round", filter_round},
-    {"safe", filter_safe},
-    {"select", filter_select},
-    {"selectattr", filter_selectattr},
-    {"sort", filter_sort},
-    {"string", filter_string},
-    {"sum", filter_sum},
-    {"title", filter_title},
-    {"tojson", filter_tojson},
-    {"trim", filter_trim},
-    {"unique", filter_unique},
-    {"upper", filter_upper},
-    {"wordcount", filter_wordcount},
+    {"abs", filter_abs, "", 0},
+    {"attr", filter_attr, "name", 1},
+    {"batch", filter_batch, "linecount fill_with", 1},
+    {"capitalize", filter_capitalize, "", 0},
+    {"center", filter_center, "width", 0},
+    {"count", filter_length, "", 0},
+    {"d", filter_default, "default_value boolean", 0},
+    {"default", filter_default, "default_value boolean", 0},
+    {"dictsort", filter_dictsort, "case_sensitive by reverse", 0},
+    {"e", filter_escape, "", 0},
+    {"escape", filter_escape, "", 0},
+    {"first", filter_first, "", 0},
+    {"float", filter_float, "default", 0},
+    {"format", filter_format, NULL, 0},
+    {"groupby", filter_groupby, "attribute default case_sensitive", 1},
+    {"indent", filter_indent, "width first blank", 0},
+    {"int", filter_int, "default base", 0},
+    {"items", filter_items, "", 0},
+    {"join", filter_join, "d attribute", 0},
+    {"last", filter_last, "", 0},
+    {"length", filter_length, "", 0},
+    {"list", filter_list, "", 0},
+    {"lower", filter_lower, "", 0},
+    {"map", filter_map, NULL, 0},
+    {"max", filter_max, "case_sensitive attribute", 0},
+    {"min", filter_min, "case_sensitive attribute", 0},
+    {"reject", filter_reject, NULL, 0},
+    {"rejectattr", filter_rejectattr, NULL, 0},
+    {"replace", filter_replace, "old new count", 2},
+    {"reverse", filter_reverse, "", 0},
+    {"round", filter_round, "precision method", 0},
+    {"safe", filter_safe, "", 0},
+    {"select", filter_select, NULL, 0},
+    {"selectattr", filter_selectattr, NULL, 0},
+    {"slice", filter_slice, "slices fill_with", 1},
+    {"sort", filter_sort, "reverse case_sensitive attribute", 0},
+    {"string", filter_string, "", 0},
+    {"sum", filter_sum, "attribute start", 0},
+    {"title", filter_title, "", 0},
+    {"tojson", filter_tojson, "ensure_ascii indent separators sort_keys", 0},
+    {"trim", filter_trim, "chars", 0},
+    {"unique", filter_unique, "case_sensitive attribute", 0},
+    {"upper", filter_upper, "", 0},
+    {"wordcount", filter_wordcount, "", 0},
 };
 
-static filter_fn find_filter(lull_jinja_text name)
+static const struct filter *find_filter(lull_jinja_text name)
 {
     for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
-        if (lull_jinja_text_is(name, filters[i].name)) return filters[i].fn;
+        if (lull_jinja_text_is(name, filters[i].name)) return &filters[i];
     return NULL;
 }
 
@@ -796,13 +888,15 @@ bool lull_jinja_has_filter(lull_jinja_text name)
 bool lull_jinja_apply_filter(lull_jinja_host *h, lull_jinja_text name, const lull_jinja_value *v,
                              const lull_jinja_args *args, lull_jinja_value *out)
 {
-    filter_fn fn = find_filter(name);
-    if (!fn)
-        return lull_jinja_fail(h->run, LULL_EUNSUPPORTED, "unknown filter '%.*s'", (int)name.n,
-                               name.s);
-    if (++h->run->depth > LULL_JINJA_MAX_DEPTH)
-        return lull_jinja_fail(h->run, LULL_EFULL, "filters are nested too deeply");
-    bool is_ok = lull_jinja_step(h->run, 1) && fn(h, v, args, out);
-    h->run->depth--;
-    return is_ok && h->run->status == LULL_OK;
+    lull_jinja_run *r = h->run;
+    const struct filter *f = find_filter(name);
+    if (!f)
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "unknown filter '%.*s'", (int)name.n, name.s);
+    if (f->parameters && !lull_jinja_check_args(r, args, f->name, f->parameters, f->least))
+        return false;
+    if (++r->depth > LULL_JINJA_MAX_DEPTH)
+        return lull_jinja_fail(r, LULL_EFULL, "filters are nested too deeply");
+    bool is_ok = lull_jinja_step(r, 1) && f->fn(h, v, args, out);
+    r->depth--;
+    return is_ok && r->status == LULL_OK;
 }

@@ -30,7 +30,7 @@ bool lull_jinja_arg_int(lull_jinja_run *r, const lull_jinja_args *a, size_t i, c
 {
     const lull_jinja_value *v = lull_jinja_arg(a, i, name);
     *out = otherwise;
-    if (!v || v->type == LULL_JINJA_NONE) return true;
+    if (!v) return true;
     if (v->type != LULL_JINJA_INT && v->type != LULL_JINJA_BOOL)
         return lull_jinja_fail(r, LULL_EUNSUPPORTED, "%s must be an integer, not %s", name,
                                lull_jinja_type_name(v));
@@ -51,12 +51,34 @@ bool lull_jinja_arg_text(lull_jinja_run *r, const lull_jinja_args *a, size_t i, 
     return true;
 }
 
-bool lull_jinja_need_args(lull_jinja_run *r, const lull_jinja_args *a, size_t least,
-                          const char *what)
+bool lull_jinja_check_args(lull_jinja_run *r, const lull_jinja_args *a, const char *what,
+                           const char *parameters, size_t least)
 {
-    return a->n + a->n_named >= least ||
-           lull_jinja_fail(r, LULL_EUNSUPPORTED, "%s needs %zu argument%s", what, least,
-                           least == 1 ? "" : "s");
+    size_t n = 0;
+    uint32_t given = 0;
+    for (const char *p = parameters; *p; n++) {
+        size_t length = strcspn(p, " ");
+        bool is_given = n < a->n;
+        for (size_t k = 0; k < a->n_named; k++) {
+            if (a->names[k].n != length || memcmp(a->names[k].s, p, length) != 0) continue;
+            if (is_given)
+                return lull_jinja_fail(r, LULL_EUNSUPPORTED, "%s: argument '%.*s' is given twice",
+                                       what, (int)length, p);
+            is_given = true;
+            given++;
+        }
+        if (!is_given && n < least)
+            return lull_jinja_fail(r, LULL_EUNSUPPORTED, "%s: argument '%.*s' is missing", what,
+                                   (int)strcspn(p, " /"), p);
+        p += length;
+        while (*p == ' ') p++;
+    }
+    if (a->n > n)
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "%s takes at most %zu argument%s", what, n,
+                               n == 1 ? "" : "s");
+    if (given < a->n_named)
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "%s has no argument of such a name", what);
+    return true;
 }
 
 /* ---- operators ------------------------------------------------------------------------------- */
@@ -111,7 +133,10 @@ bool lull_jinja_contains(lull_jinja_run *r, const lull_jinja_value *container,
         for (size_t i = 0; i < container->as.list->n && !*out; i++)
             if (!lull_jinja_equal(r, &container->as.list->items[i], v, out)) return false;
         return true;
-    case LULL_JINJA_DICT: *out = lull_jinja_get(r, container->as.dict, *v) != NULL; break;
+    case LULL_JINJA_DICT:
+        if (!lull_jinja_need_hashable(r, v)) return false;
+        *out = lull_jinja_get(r, container->as.dict, *v) != NULL;
+        break;
     default:
         return lull_jinja_fail(r, LULL_EUNSUPPORTED, "'%s' object has no members",
                                lull_jinja_type_name(container));
@@ -182,14 +207,13 @@ static bool test_divisibleby(lull_jinja_run *r, const lull_jinja_value *v, const
                              bool *out)
 {
     int64_t by;
-    return lull_jinja_need_args(r, a, 1, "divisibleby") &&
-           lull_jinja_arg_int(r, a, 0, "num", 0, &by) && test_divisible(r, v, by, out);
+    return lull_jinja_arg_int(r, a, 0, "num", 0, &by) && test_divisible(r, v, by, out);
 }
 
 static bool test_equal(lull_jinja_run *r, const lull_jinja_value *v, const lull_jinja_args *a,
                        bool *out)
 {
-    return lull_jinja_need_args(r, a, 1, "this test") && lull_jinja_equal(r, v, &a->items[0], out);
+    return lull_jinja_equal(r, v, &a->items[0], out);
 }
 
 static bool test_not_equal(lull_jinja_run *r, const lull_jinja_value *v, const lull_jinja_args *a,
@@ -204,9 +228,7 @@ static bool test_order(lull_jinja_run *r, const lull_jinja_value *v, const lull_
                        int lowest, int highest, bool *out)
 {
     int order;
-    if (!lull_jinja_need_args(r, a, 1, "this test") ||
-        !lull_jinja_compare(r, v, &a->items[0], &order))
-        return false;
+    if (!lull_jinja_compare(r, v, lull_jinja_arg(a, 0, "b/"), &order)) return false;
     *out = order >= lowest && order <= highest;
     return true;
 }
@@ -225,15 +247,16 @@ ORDER_TEST(at_least, 0, 1)
 static bool test_in(lull_jinja_run *r, const lull_jinja_value *v, const lull_jinja_args *a,
                     bool *out)
 {
-    return lull_jinja_need_args(r, a, 1, "in") && lull_jinja_contains(r, &a->items[0], v, out);
+    return lull_jinja_contains(r, lull_jinja_arg(a, 0, "seq"), v, out);
 }
 
+/* `is` of Python: for values, of the same type and equal. */
 static bool test_same(lull_jinja_run *r, const lull_jinja_value *v, const lull_jinja_args *a,
                       bool *out)
 {
-    if (!lull_jinja_need_args(r, a, 1, "sameas")) return false;
-    return v->type == a->items[0].type ? lull_jinja_equal(r, v, &a->items[0], out)
-                                       : (*out = false, true);
+    const lull_jinja_value *other = lull_jinja_arg(a, 0, "other");
+    *out = false;
+    return v->type != other->type || lull_jinja_equal(r, v, other, out);
 }
 
 static bool test_lower(lull_jinja_run *r, const lull_jinja_value *v, const lull_jinja_args *a,
@@ -259,49 +282,50 @@ static bool test_upper(lull_jinja_run *r, const lull_jinja_value *v, const lull_
 static bool test_filter(lull_jinja_run *r, const lull_jinja_value *v, const lull_jinja_args *a,
                         bool *out)
 {
-    (void)r, (void)a;
+    (void)a;
     *out = v->type == LULL_JINJA_STRING && lull_jinja_has_filter(v->as.text);
-    return true;
+    return lull_jinja_need_hashable(r, v);
 }
 
 static bool test_test(lull_jinja_run *r, const lull_jinja_value *v, const lull_jinja_args *a,
                       bool *out)
 {
-    (void)r, (void)a;
+    (void)a;
     *out = v->type == LULL_JINJA_STRING && lull_jinja_has_test(v->as.text);
-    return true;
+    return lull_jinja_need_hashable(r, v);
 }
 
-static const struct {
+static const struct test {
     const char *name;
     test_fn fn;
+    const char *parameters; /* all must be given */
 } tests[] = {
-    {"defined", test_defined},   {"undefined", test_undefined},
-    {"none", test_none},         {"boolean", test_boolean},
-    {"true", test_true},         {"false", test_false},
-    {"integer", test_integer},   {"float", test_float},
-    {"number", test_number},     {"string", test_string},
-    {"mapping", test_mapping},   {"sequence", test_sequence},
-    {"iterable", test_iterable}, {"callable", test_callable},
-    {"escaped", test_escaped},   {"odd", test_odd},
-    {"even", test_even},         {"divisibleby", test_divisibleby},
-    {"eq", test_equal},          {"equalto", test_equal},
-    {"==", test_equal},          {"ne", test_not_equal},
-    {"!=", test_not_equal},      {"lt", test_less},
-    {"lessthan", test_less},     {"<", test_less},
-    {"le", test_at_most},        {"<=", test_at_most},
-    {"gt", test_greater},        {"greaterthan", test_greater},
-    {">", test_greater},         {"ge", test_at_least},
-    {">=", test_at_least},       {"in", test_in},
-    {"sameas", test_same},       {"lower", test_lower},
-    {"upper", test_upper},       {"filter", test_filter},
-    {"test", test_test},
+    {"defined", test_defined, ""},   {"undefined", test_undefined, ""},
+    {"none", test_none, ""},         {"boolean", test_boolean, ""},
+    {"true", test_true, ""},         {"false", test_false, ""},
+    {"integer", test_integer, ""},   {"float", test_float, ""},
+    {"number", test_number, ""},     {"string", test_string, ""},
+    {"mapping", test_mapping, ""},   {"sequence", test_sequence, ""},
+    {"iterable", test_iterable, ""}, {"callable", test_callable, ""},
+    {"escaped", test_escaped, ""},   {"odd", test_odd, ""},
+    {"even", test_even, ""},         {"divisibleby", test_divisibleby, "num"},
+    {"eq", test_equal, "b/"},        {"equalto", test_equal, "b/"},
+    {"==", test_equal, "b/"},        {"ne", test_not_equal, "b/"},
+    {"!=", test_not_equal, "b/"},    {"lt", test_less, "b/"},
+    {"lessthan", test_less, "b/"},   {"<", test_less, "b/"},
+    {"le", test_at_most, "b/"},      {"<=", test_at_most, "b/"},
+    {"gt", test_greater, "b/"},      {"greaterthan", test_greater, "b/"},
+    {">", test_greater, "b/"},       {"ge", test_at_least, "b/"},
+    {">=", test_at_least, "b/"},     {"in", test_in, "seq"},
+    {"sameas", test_same, "other"},  {"lower", test_lower, ""},
+    {"upper", test_upper, ""},       {"filter", test_filter, ""},
+    {"test", test_test, ""},
 };
 
-static test_fn find_test(lull_jinja_text name)
+static const struct test *find_test(lull_jinja_text name)
 {
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
-        if (lull_jinja_text_is(name, tests[i].name)) return tests[i].fn;
+        if (lull_jinja_text_is(name, tests[i].name)) return &tests[i];
     return NULL;
 }
 
@@ -313,11 +337,13 @@ bool lull_jinja_has_test(lull_jinja_text name)
 bool lull_jinja_apply_test(lull_jinja_host *h, lull_jinja_text name, const lull_jinja_value *v,
                            const lull_jinja_args *args, bool *out)
 {
-    test_fn fn = find_test(name);
-    if (!fn)
+    const struct test *t = find_test(name);
+    if (!t)
         return lull_jinja_fail(h->run, LULL_EUNSUPPORTED, "unknown test '%.*s'", (int)name.n,
                                name.s);
-    return lull_jinja_step(h->run, 1) && fn(h->run, v, args, out);
+    return lull_jinja_step(h->run, 1) &&
+           lull_jinja_check_args(h->run, args, t->name, t->parameters, *t->parameters != 0) &&
+           t->fn(h->run, v, args, out);
 }
 
 /* ---- globals --------------------------------------------------------------------------------- */
@@ -325,9 +351,9 @@ bool lull_jinja_apply_test(lull_jinja_host *h, lull_jinja_text name, const lull_
 static bool call_range(lull_jinja_run *r, const lull_jinja_args *a, lull_jinja_value *out)
 {
     int64_t from = 0, to, step = 1;
-    if (!lull_jinja_need_args(r, a, 1, "range") || a->n > 3)
-        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "range");
-    if (!lull_jinja_arg_int(r, a, 0, "range", 0, &to)) return false;
+    if (!lull_jinja_check_args(r, a, "range", "start/ stop/ step/", 1) ||
+        !lull_jinja_arg_int(r, a, 0, "range", 0, &to))
+        return false;
     if (a->n > 1) {
         from = to;
         if (!lull_jinja_arg_int(r, a, 1, "range", 0, &to) ||
@@ -351,6 +377,7 @@ static bool call_range(lull_jinja_run *r, const lull_jinja_args *a, lull_jinja_v
 static bool call_dict(lull_jinja_run *r, const lull_jinja_args *a, lull_jinja_type type,
                       lull_jinja_value *out)
 {
+    if (a->n > 1) return lull_jinja_fail(r, LULL_EUNSUPPORTED, "dict() of %zu arguments", a->n);
     if (!lull_jinja_new_dict(r, out)) return false;
     if (a->n > 0) {
         lull_jinja_list items;
@@ -385,7 +412,7 @@ static bool call_strftime(lull_jinja_run *r, const lull_jinja_args *a, lull_jinj
     char format[128], text[512];
     struct tm now;
     time_t seconds = time(NULL);
-    if (!lull_jinja_need_args(r, a, 1, "strftime_now") ||
+    if (!lull_jinja_check_args(r, a, "strftime_now", "format", 1) ||
         !lull_jinja_arg_text(r, a, 0, "format", &t))
         return false;
     if (!t.s || t.n >= sizeof format)
@@ -423,7 +450,7 @@ bool lull_jinja_call_global(lull_jinja_host *h, const lull_jinja_value *function
     case G_STRFTIME: return call_strftime(r, args, out);
     case G_RAISE: {
         lull_jinja_value message = lull_jinja_literal("");
-        if (lull_jinja_arg(args, 0, "message") &&
+        if (!lull_jinja_check_args(r, args, "raise_exception", "message", 1) ||
             !lull_jinja_to_string(r, lull_jinja_arg(args, 0, "message"), &message))
             return false;
         return lull_jinja_fail(r, LULL_EINVAL, "%.*s",

@@ -22,8 +22,10 @@ bool lull_jinja_arg_int(lull_jinja_run *r, const lull_jinja_args *a, size_t i, c
 /* *out is left alone when it is not given. */
 bool lull_jinja_arg_text(lull_jinja_run *r, const lull_jinja_args *a, size_t i, const char *name,
                          lull_jinja_text *out);
-bool lull_jinja_need_args(lull_jinja_run *r, const lull_jinja_args *a, size_t least,
-                          const char *what);
+/* Are the arguments such as what (its name) takes? parameters: their names, apart by spaces, of
+ * which the first `least` must be given; one that ends in / cannot be given by name. */
+bool lull_jinja_check_args(lull_jinja_run *r, const lull_jinja_args *a, const char *what,
+                           const char *parameters, size_t least);
 
 bool lull_jinja_has_filter(lull_jinja_text name);
 bool lull_jinja_has_test(lull_jinja_text name);

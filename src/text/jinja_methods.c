@@ -7,6 +7,7 @@
 
 typedef enum method_id {
     M_CAPITALIZE,
+    M_CENTER,
     M_COUNT,
     M_ENDSWITH,
     M_FIND,
@@ -22,6 +23,7 @@ typedef enum method_id {
     M_ITEMS,
     M_JOIN,
     M_KEYS,
+    M_LJUST,
     M_LOWER,
     M_LSTRIP,
     M_PARTITION,
@@ -29,6 +31,9 @@ typedef enum method_id {
     M_REMOVESUFFIX,
     M_REPLACE,
     M_RFIND,
+    M_RINDEX,
+    M_RJUST,
+    M_RPARTITION,
     M_RSPLIT,
     M_RSTRIP,
     M_SPLIT,
@@ -37,48 +42,56 @@ typedef enum method_id {
     M_STRIP,
     M_TITLE,
     M_UPPER,
-    M_VALUES
+    M_VALUES,
+    M_ZFILL
 } method_id;
 
 enum { OF_STRING = 1, OF_LIST = 2, OF_DICT = 4 };
 
 static const struct {
     const char *name;
-    method_id id;
     int of;
+    const char *parameters; /* NULL: any */
+    size_t least;           /* of them must be given */
 } methods[] = {
-    {"capitalize", M_CAPITALIZE, OF_STRING},
-    {"count", M_COUNT, OF_STRING | OF_LIST},
-    {"endswith", M_ENDSWITH, OF_STRING},
-    {"find", M_FIND, OF_STRING},
-    {"format", M_FORMAT, OF_STRING},
-    {"get", M_GET, OF_DICT},
-    {"index", M_INDEX, OF_STRING | OF_LIST},
-    {"isalnum", M_ISALNUM, OF_STRING},
-    {"isalpha", M_ISALPHA, OF_STRING},
-    {"isdigit", M_ISDIGIT, OF_STRING},
-    {"islower", M_ISLOWER, OF_STRING},
-    {"isspace", M_ISSPACE, OF_STRING},
-    {"isupper", M_ISUPPER, OF_STRING},
-    {"items", M_ITEMS, OF_DICT},
-    {"join", M_JOIN, OF_STRING},
-    {"keys", M_KEYS, OF_DICT},
-    {"lower", M_LOWER, OF_STRING},
-    {"lstrip", M_LSTRIP, OF_STRING},
-    {"partition", M_PARTITION, OF_STRING},
-    {"removeprefix", M_REMOVEPREFIX, OF_STRING},
-    {"removesuffix", M_REMOVESUFFIX, OF_STRING},
-    {"replace", M_REPLACE, OF_STRING},
-    {"rfind", M_RFIND, OF_STRING},
-    {"rsplit", M_RSPLIT, OF_STRING},
-    {"rstrip", M_RSTRIP, OF_STRING},
-    {"split", M_SPLIT, OF_STRING},
-    {"splitlines", M_SPLITLINES, OF_STRING},
-    {"startswith", M_STARTSWITH, OF_STRING},
-    {"strip", M_STRIP, OF_STRING},
-    {"title", M_TITLE, OF_STRING},
-    {"upper", M_UPPER, OF_STRING},
-    {"values", M_VALUES, OF_DICT},
+    [M_CAPITALIZE] = {"capitalize", OF_STRING, "", 0},
+    [M_CENTER] = {"center", OF_STRING, "width/ fillchar/", 1},
+    [M_COUNT] = {"count", OF_STRING | OF_LIST, "sub/", 1},
+    [M_ENDSWITH] = {"endswith", OF_STRING, "suffix/", 1},
+    [M_FIND] = {"find", OF_STRING, "sub/", 1},
+    [M_FORMAT] = {"format", OF_STRING, NULL, 0},
+    [M_GET] = {"get", OF_DICT, "key/ default/", 1},
+    [M_INDEX] = {"index", OF_STRING | OF_LIST, "sub/", 1},
+    [M_ISALNUM] = {"isalnum", OF_STRING, "", 0},
+    [M_ISALPHA] = {"isalpha", OF_STRING, "", 0},
+    [M_ISDIGIT] = {"isdigit", OF_STRING, "", 0},
+    [M_ISLOWER] = {"islower", OF_STRING, "", 0},
+    [M_ISSPACE] = {"isspace", OF_STRING, "", 0},
+    [M_ISUPPER] = {"isupper", OF_STRING, "", 0},
+    [M_ITEMS] = {"items", OF_DICT, "", 0},
+    [M_JOIN] = {"join", OF_STRING, "iterable/", 1},
+    [M_KEYS] = {"keys", OF_DICT, "", 0},
+    [M_LJUST] = {"ljust", OF_STRING, "width/ fillchar/", 1},
+    [M_LOWER] = {"lower", OF_STRING, "", 0},
+    [M_LSTRIP] = {"lstrip", OF_STRING, "chars/", 0},
+    [M_PARTITION] = {"partition", OF_STRING, "sep/", 1},
+    [M_REMOVEPREFIX] = {"removeprefix", OF_STRING, "prefix/", 1},
+    [M_REMOVESUFFIX] = {"removesuffix", OF_STRING, "suffix/", 1},
+    [M_REPLACE] = {"replace", OF_STRING, "old/ new/ count/", 2},
+    [M_RFIND] = {"rfind", OF_STRING, "sub/", 1},
+    [M_RINDEX] = {"rindex", OF_STRING, "sub/", 1},
+    [M_RJUST] = {"rjust", OF_STRING, "width/ fillchar/", 1},
+    [M_RPARTITION] = {"rpartition", OF_STRING, "sep/", 1},
+    [M_RSPLIT] = {"rsplit", OF_STRING, "sep maxsplit", 0},
+    [M_RSTRIP] = {"rstrip", OF_STRING, "chars/", 0},
+    [M_SPLIT] = {"split", OF_STRING, "sep maxsplit", 0},
+    [M_SPLITLINES] = {"splitlines", OF_STRING, "keepends", 0},
+    [M_STARTSWITH] = {"startswith", OF_STRING, "prefix/", 1},
+    [M_STRIP] = {"strip", OF_STRING, "chars/", 0},
+    [M_TITLE] = {"title", OF_STRING, "", 0},
+    [M_UPPER] = {"upper", OF_STRING, "", 0},
+    [M_VALUES] = {"values", OF_DICT, "", 0},
+    [M_ZFILL] = {"zfill", OF_STRING, "width/", 1},
 };
 
 /* A method bound to its object. */
@@ -98,7 +111,7 @@ static bool find_method(lull_jinja_run *r, const lull_jinja_value *object, lull_
         if (!(methods[i].of & of) || !lull_jinja_text_is(name, methods[i].name)) continue;
         bound_method *m = lull_jinja_alloc(r, sizeof *m);
         if (!m) return false;
-        *m = (bound_method){*object, methods[i].id};
+        *m = (bound_method){*object, (method_id)i};
         *out = (lull_jinja_value){LULL_JINJA_METHOD, {.object = m}};
         return true;
     }
@@ -113,6 +126,10 @@ bool lull_jinja_get_attribute(lull_jinja_run *r, const lull_jinja_value *object,
         return lull_jinja_fail(r, LULL_EUNSUPPORTED, "'%.*s' is undefined", (int)object->as.text.n,
                                object->as.text.s);
     if (find_method(r, object, name, out)) return true;
+    if (object->type == LULL_JINJA_TUPLE && object->as.list->is_group) {
+        if (lull_jinja_text_is(name, "grouper")) *out = object->as.list->items[0];
+        if (lull_jinja_text_is(name, "list")) *out = object->as.list->items[1];
+    }
     if (lull_jinja_is_dict(object)) {
         const lull_jinja_value *v = lull_jinja_get_name(r, object->as.dict, name);
         if (v) *out = *v;
@@ -195,12 +212,22 @@ static bool has_affix(lull_jinja_run *r, lull_jinja_text t, const lull_jinja_val
     return true;
 }
 
+/* The first argument, which must be a string. */
+static bool need_text(lull_jinja_run *r, const lull_jinja_args *a, lull_jinja_text *out)
+{
+    if (a->items[0].type != LULL_JINJA_STRING)
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "a string is needed, not %s",
+                               lull_jinja_type_name(&a->items[0]));
+    *out = a->items[0].as.text;
+    return true;
+}
+
 static bool is_made_of(lull_jinja_text t, method_id id)
 {
     for (size_t i = 0, k; i < t.n; i += k) {
         uint32_t c = lull_jinja_char_at(t.s + i, t.n - i, &k);
         bool is_digit = c >= '0' && c <= '9', is_space = lull_jinja_is_space(c);
-        bool is_alpha = (c >= 0x80 && !is_space) || ((c | 32) >= 'a' && (c | 32) <= 'z');
+        bool is_alpha = lull_jinja_is_letter(c);
         bool is_fit = id == M_ISDIGIT   ? is_digit
                       : id == M_ISSPACE ? is_space
                       : id == M_ISALPHA ? is_alpha
@@ -213,7 +240,7 @@ static bool is_made_of(lull_jinja_text t, method_id id)
 static bool call_string_method(lull_jinja_run *r, const bound_method *m, const lull_jinja_args *a,
                                lull_jinja_value *out)
 {
-    lull_jinja_text t = m->object.as.text, part = {0}, with = {0};
+    lull_jinja_text t = m->object.as.text, part = {0};
     int64_t count;
     bool truth;
     if (!lull_jinja_step(r, 1 + t.n / 256)) return false;
@@ -239,70 +266,81 @@ static bool call_string_method(lull_jinja_run *r, const bound_method *m, const l
         return lull_jinja_split_lines(r, t, lull_jinja_arg_truth(a, 0, "keepends", false), out);
     case M_STARTSWITH:
     case M_ENDSWITH:
-        if (!lull_jinja_need_args(r, a, 1, "startswith") ||
-            !has_affix(r, t, lull_jinja_arg(a, 0, "prefix"), m->id == M_STARTSWITH, &truth))
-            return false;
+        if (!has_affix(r, t, &a->items[0], m->id == M_STARTSWITH, &truth)) return false;
         *out = lull_jinja_bool(truth);
         return true;
     case M_REMOVEPREFIX:
     case M_REMOVESUFFIX:
-        if (!lull_jinja_need_args(r, a, 1, "removeprefix") ||
-            !lull_jinja_arg_text(r, a, 0, "prefix", &part) ||
-            !has_affix(r, t, lull_jinja_arg(a, 0, "prefix"), m->id == M_REMOVEPREFIX, &truth))
+        if (!need_text(r, a, &part) ||
+            !has_affix(r, t, &a->items[0], m->id == M_REMOVEPREFIX, &truth))
             return false;
         if (truth)
             t = (lull_jinja_text){t.s + (m->id == M_REMOVEPREFIX ? part.n : 0), t.n - part.n};
         *out = lull_jinja_string(t.s, t.n);
         return true;
     case M_REPLACE:
-        if (!lull_jinja_need_args(r, a, 2, "replace") ||
-            !lull_jinja_arg_text(r, a, 0, "old", &part) ||
-            !lull_jinja_arg_text(r, a, 1, "new", &with) ||
-            !lull_jinja_arg_int(r, a, 2, "count", -1, &count))
+        if (!need_text(r, a, &part) || !lull_jinja_arg_int(r, a, 2, "count", -1, &count))
             return false;
-        return lull_jinja_replace_text(r, t, part, with, count, out);
+        if (a->items[1].type != LULL_JINJA_STRING)
+            return lull_jinja_fail(r, LULL_EUNSUPPORTED, "replace needs strings, not %s",
+                                   lull_jinja_type_name(&a->items[1]));
+        return lull_jinja_replace_text(r, t, part, a->items[1].as.text, count, out);
     case M_FIND:
     case M_RFIND:
-    case M_INDEX: {
-        if (!lull_jinja_need_args(r, a, 1, "find") || !lull_jinja_arg_text(r, a, 0, "sub", &part))
-            return false;
-        size_t at = lull_jinja_find_text(t, part, 0);
-        for (size_t next = at; m->id == M_RFIND && next <= t.n;
-             next = lull_jinja_find_text(t, part, next + 1))
-            at = next;
-        if (at > t.n && m->id == M_INDEX)
+    case M_INDEX:
+    case M_RINDEX: {
+        bool is_last = m->id == M_RFIND || m->id == M_RINDEX;
+        if (!need_text(r, a, &part)) return false;
+        size_t at = is_last ? lull_jinja_find_last(t, part) : lull_jinja_find_text(t, part, 0);
+        if (at > t.n && (m->id == M_INDEX || m->id == M_RINDEX))
             return lull_jinja_fail(r, LULL_EUNSUPPORTED, "substring not found");
         *out =
             lull_jinja_int(at > t.n ? -1 : (int64_t)lull_jinja_n_chars((lull_jinja_text){t.s, at}));
         return true;
     }
-    case M_COUNT: {
-        if (!lull_jinja_need_args(r, a, 1, "count") || !lull_jinja_arg_text(r, a, 0, "sub", &part))
-            return false;
-        int64_t n = 0;
-        if (part.n == 0) n = (int64_t)lull_jinja_n_chars(t) + 1;
+    case M_COUNT:
+        if (!need_text(r, a, &part)) return false;
+        count = part.n == 0 ? (int64_t)lull_jinja_n_chars(t) + 1 : 0;
         for (size_t at = 0; part.n && (at = lull_jinja_find_text(t, part, at)) <= t.n; at += part.n)
-            n++;
-        *out = lull_jinja_int(n);
+            count++;
+        *out = lull_jinja_int(count);
         return true;
-    }
-    case M_PARTITION: {
-        if (!lull_jinja_need_args(r, a, 1, "partition") ||
-            !lull_jinja_arg_text(r, a, 0, "sep", &part))
-            return false;
-        size_t at = lull_jinja_find_text(t, part, 0);
-        bool is_found = at <= t.n;
-        size_t first = is_found ? at : t.n, after = is_found ? at + part.n : t.n;
+    case M_PARTITION:
+    case M_RPARTITION: {
+        if (!need_text(r, a, &part)) return false;
+        if (part.n == 0) return lull_jinja_fail(r, LULL_EUNSUPPORTED, "empty separator");
+        size_t at =
+            m->id == M_PARTITION ? lull_jinja_find_text(t, part, 0) : lull_jinja_find_last(t, part);
+        /* What is not found stands behind, or, from the right, in front of it all. */
+        if (at > t.n) {
+            at = m->id == M_PARTITION ? t.n : 0;
+            part.n = 0;
+        }
         return lull_jinja_new_list(r, LULL_JINJA_TUPLE, 3, out) &&
-               lull_jinja_push_text(r, out->as.list, t.s, first) &&
-               lull_jinja_push_text(r, out->as.list, part.s, is_found ? part.n : 0) &&
-               lull_jinja_push_text(r, out->as.list, t.s + after, t.n - after);
+               lull_jinja_push_text(r, out->as.list, t.s, at) &&
+               lull_jinja_push_text(r, out->as.list, part.s, part.n) &&
+               lull_jinja_push_text(r, out->as.list, t.s + at + part.n, t.n - at - part.n);
+    }
+    case M_CENTER:
+    case M_LJUST:
+    case M_RJUST:
+    case M_ZFILL: {
+        lull_jinja_text fill = {" ", 1};
+        if (!lull_jinja_arg_int(r, a, 0, "width", 0, &count) ||
+            (a->n > 1 && !lull_jinja_arg_text(r, a, 1, "fillchar", &fill)))
+            return false;
+        if (lull_jinja_n_chars(fill) != 1)
+            return lull_jinja_fail(r, LULL_EUNSUPPORTED, "fillchar must be one character");
+        if (m->id == M_ZFILL) return lull_jinja_fill_zeros(r, t, count, out);
+        return lull_jinja_pad(r, t, count, fill,
+                              m->id == M_CENTER  ? LULL_JINJA_PAD_BOTH
+                              : m->id == M_LJUST ? LULL_JINJA_PAD_END
+                                                 : LULL_JINJA_PAD_START,
+                              out);
     }
     case M_JOIN: {
         lull_jinja_list items;
-        if (!lull_jinja_need_args(r, a, 1, "join") ||
-            !lull_jinja_iterate(r, lull_jinja_arg(a, 0, "iterable"), &items))
-            return false;
+        if (!lull_jinja_iterate(r, &a->items[0], &items)) return false;
         return lull_jinja_join(r, &items, t, true, out);
     }
     case M_FORMAT: return lull_jinja_format_braces(r, t, a, out);
@@ -321,11 +359,14 @@ bool lull_jinja_call_method(lull_jinja_host *h, const lull_jinja_value *method,
 {
     const bound_method *m = method->as.object;
     lull_jinja_run *r = h->run;
+    if (methods[m->id].parameters &&
+        !lull_jinja_check_args(r, args, methods[m->id].name, methods[m->id].parameters,
+                               methods[m->id].least))
+        return false;
     if (m->object.type == LULL_JINJA_STRING) return call_string_method(r, m, args, out);
     if (lull_jinja_is_list(&m->object)) {
         const lull_jinja_list *l = m->object.as.list;
         int64_t n = 0, first = -1;
-        if (!lull_jinja_need_args(r, args, 1, "count and index")) return false;
         for (size_t i = 0; i < l->n; i++) {
             bool is_equal;
             if (!lull_jinja_equal(r, &l->items[i], &args->items[0], &is_equal)) return false;
@@ -338,10 +379,9 @@ bool lull_jinja_call_method(lull_jinja_host *h, const lull_jinja_value *method,
         return true;
     }
     if (m->id != M_GET) return list_dict(r, m->object.as.dict, m->id, out);
-    if (!lull_jinja_need_args(r, args, 1, "get")) return false;
-    const lull_jinja_value *v =
-        lull_jinja_get(r, m->object.as.dict, *lull_jinja_arg(args, 0, "key"));
-    const lull_jinja_value *otherwise = lull_jinja_arg(args, 1, "default");
+    if (!lull_jinja_need_hashable(r, &args->items[0])) return false;
+    const lull_jinja_value *v = lull_jinja_get(r, m->object.as.dict, args->items[0]);
+    const lull_jinja_value *otherwise = lull_jinja_arg(args, 1, NULL);
     *out = v ? *v : otherwise ? *otherwise : lull_jinja_none();
     return r->status == LULL_OK;
 }

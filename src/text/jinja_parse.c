@@ -12,7 +12,9 @@ typedef struct parser {
     const lull_jinja_token *t; /* the token at hand */
     lull_arena *arena;
     int depth;
-    int n_optional; /* branches that may not run: an unknown filter there is no error yet */
+    /* Branches that may not run, within the innermost block with names of its own: there an unknown
+     * filter is an error only when it is reached. */
+    int n_optional;
     lull_status status;
     lull_error *err;
 } parser;
@@ -354,10 +356,20 @@ static lull_jinja_node *parse_call(parser *p, lull_jinja_node *callee)
     return n;
 }
 
+/* A filter's or test's name: a, or a.b.c (which none of them has). */
 static lull_jinja_text parse_dotted_name(parser *p)
 {
     lull_jinja_text name = expect_name(p);
-    if (is_operator(p, ".")) fail_code(p, LULL_EUNSUPPORTED, "unknown filter or test", name);
+    while (skip_operator(p, ".")) {
+        lull_jinja_text part = expect_name(p);
+        char *joined = lull_arena_alloc(p->arena, name.n + part.n + 1);
+        if (!joined) fail_code(p, LULL_ENOMEM, "out of memory", (lull_jinja_text){0});
+        if (p->status != LULL_OK) return (lull_jinja_text){0};
+        memcpy(joined, name.s, name.n);
+        joined[name.n] = '.';
+        memcpy(joined + name.n + 1, part.s, part.n);
+        name = (lull_jinja_text){joined, name.n + part.n + 1};
+    }
     return name;
 }
 
@@ -618,6 +630,15 @@ static void parse_statements(parser *p, lull_jinja_nodes *body, const char *cons
                   (lull_jinja_text){ends[0], strlen(ends[0])});
 }
 
+/* The same for a block with names of its own. */
+static void parse_block(parser *p, lull_jinja_nodes *body, const char *const *ends)
+{
+    int n_optional = p->n_optional;
+    p->n_optional = 0;
+    parse_statements(p, body, ends);
+    p->n_optional = n_optional;
+}
+
 #define ENDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static lull_jinja_node *parse_target(parser *p, const char *end_word, bool with_namespace)
@@ -644,10 +665,13 @@ static lull_jinja_node *parse_for(parser *p)
     n->a = parse_target(p, "in", false);
     expect_word(p, "in");
     n->b = parse_tuple(p, parse_or, "recursive", false);
+    int n_optional = p->n_optional;
+    p->n_optional = 0;
     if (skip_word(p, "if")) n->c = parse_expression(p);
+    p->n_optional = n_optional;
     n->is_recursive = skip_word(p, "recursive");
-    parse_statements(p, &n->body, ENDS("endfor", "else"));
-    if (skip_word(p, "else")) parse_statements(p, &n->otherwise, ENDS("endfor"));
+    parse_block(p, &n->body, ENDS("endfor", "else"));
+    if (skip_word(p, "else")) parse_block(p, &n->otherwise, ENDS("endfor"));
     advance(p);
     return n;
 }
@@ -657,8 +681,8 @@ static lull_jinja_node *parse_if(parser *p)
     lull_jinja_node *n = new_node(p, LULL_JINJA_IF);
     if (!n || !enter(p)) return NULL;
     advance(p);
-    n->a = parse_tuple(p, parse_or, NULL, false);
     p->n_optional++;
+    n->a = parse_tuple(p, parse_or, NULL, false);
     parse_statements(p, &n->body, ENDS("endif", "elif", "else"));
     if (is_word(p, "elif")) {
         add(p, &n->otherwise, parse_if(p)); /* takes the endif */
@@ -683,7 +707,7 @@ static lull_jinja_node *parse_set(parser *p)
     }
     n->kind = LULL_JINJA_SET_BLOCK;
     n->b = parse_filters(p, NULL, false);
-    parse_statements(p, &n->body, ENDS("endset"));
+    parse_block(p, &n->body, ENDS("endset"));
     advance(p);
     return n;
 }
@@ -713,7 +737,7 @@ static lull_jinja_node *parse_macro(parser *p)
     advance(p);
     n->name = expect_name(p);
     parse_signature(p, n);
-    parse_statements(p, &n->body, ENDS("endmacro"));
+    parse_block(p, &n->body, ENDS("endmacro"));
     advance(p);
     return n;
 }
@@ -726,7 +750,7 @@ static lull_jinja_node *parse_call_block(parser *p)
     if (is_operator(p, "(")) parse_signature(p, n);
     n->a = parse_expression(p);
     if (n->a && n->a->kind != LULL_JINJA_CALL) return fail(p, "there should be a call");
-    parse_statements(p, &n->body, ENDS("endcall"));
+    parse_block(p, &n->body, ENDS("endcall"));
     advance(p);
     return n;
 }
@@ -737,7 +761,7 @@ static lull_jinja_node *parse_filter_block(parser *p)
     if (!n) return NULL;
     advance(p);
     n->a = parse_filters(p, NULL, true);
-    parse_statements(p, &n->body, ENDS("endfilter"));
+    parse_block(p, &n->body, ENDS("endfilter"));
     advance(p);
     return n;
 }
@@ -753,7 +777,7 @@ static lull_jinja_node *parse_with(parser *p)
         add(p, &n->items, parse_expression(p));
         if (!skip_operator(p, ",")) break;
     }
-    parse_statements(p, &n->body, ENDS("endwith"));
+    parse_block(p, &n->body, ENDS("endwith"));
     advance(p);
     return n;
 }
@@ -774,7 +798,7 @@ static lull_jinja_node *parse_scope(parser *p)
     lull_jinja_node *n = new_node(p, LULL_JINJA_SCOPE);
     if (!n) return NULL;
     advance(p);
-    parse_statements(p, &n->body, ENDS("endgeneration"));
+    parse_block(p, &n->body, ENDS("endgeneration"));
     advance(p);
     return n;
 }

@@ -2,6 +2,7 @@
 #include "jinja_text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +78,18 @@ bool lull_jinja_change_case(lull_jinja_run *r, lull_jinja_text t, lull_jinja_cas
                                         : (lull_buffer_fini(&b), false);
 }
 
+bool lull_jinja_is_letter(uint32_t c)
+{
+    if (c < 0x80) return (c | 32) >= 'a' && (c | 32) <= 'z';
+    if (c < 0xc0) return c == 0xaa || c == 0xb5 || c == 0xba;
+    bool is_symbol = c == 0xd7 || c == 0xf7 || (c >= 0x300 && c <= 0x36f) ||
+                     (c >= 0x2000 && c <= 0x2bff) || (c >= 0x3000 && c <= 0x3004) ||
+                     (c >= 0x3008 && c <= 0x3030) || (c >= 0xe000 && c <= 0xf8ff) ||
+                     (c >= 0xfe00 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff20) ||
+                     (c >= 0xfff0 && c <= 0xffff) || (c >= 0x1f000 && c <= 0x1faff) || c >= 0xe0000;
+    return !is_symbol && !lull_jinja_is_space(c);
+}
+
 bool lull_jinja_is_case(lull_jinja_text t, lull_jinja_case which)
 {
     bool has_any = false;
@@ -99,24 +112,36 @@ static bool is_in_set(lull_jinja_text set, const char *s, size_t k)
     return false;
 }
 
-/* set.s NULL: white space. */
+/* The last character of t, which is not empty; *n_bytes: its length. */
+static uint32_t last_char(lull_jinja_text t, size_t *n_bytes)
+{
+    for (size_t back = 2; back <= 4 && back <= t.n; back++) {
+        uint32_t c = lull_jinja_char_at(t.s + t.n - back, back, n_bytes);
+        if (*n_bytes == back) return c;
+    }
+    return lull_jinja_char_at(t.s + t.n - 1, 1, n_bytes);
+}
+
+static bool is_stripped(lull_jinja_text set, const char *s, size_t k, uint32_t c)
+{
+    return set.s ? is_in_set(set, s, k) : lull_jinja_is_space(c);
+}
+
 lull_jinja_text lull_jinja_strip(lull_jinja_text t, lull_jinja_text set, bool at_start, bool at_end)
 {
-    size_t from = 0, to = t.n, last = 0, k;
-    if (at_start)
-        for (; from < t.n; from += k) {
-            uint32_t c = lull_jinja_char_at(t.s + from, t.n - from, &k);
-            if (!(set.s ? is_in_set(set, t.s + from, k) : lull_jinja_is_space(c))) break;
-        }
-    if (at_end) {
-        last = from;
-        for (size_t i = from; i < t.n; i += k) {
-            uint32_t c = lull_jinja_char_at(t.s + i, t.n - i, &k);
-            if (!(set.s ? is_in_set(set, t.s + i, k) : lull_jinja_is_space(c))) last = i + k;
-        }
-        to = last;
+    size_t k;
+    while (at_start && t.n > 0) {
+        uint32_t c = lull_jinja_char_at(t.s, t.n, &k);
+        if (!is_stripped(set, t.s, k, c)) break;
+        t.s += k;
+        t.n -= k;
     }
-    return (lull_jinja_text){t.s + from, to - from};
+    while (at_end && t.n > 0) {
+        uint32_t c = last_char(t, &k);
+        if (!is_stripped(set, t.s + t.n - k, k, c)) break;
+        t.n -= k;
+    }
+    return t;
 }
 
 /* First occurrence of part at or after `from`; t.n + 1 when there is none. */
@@ -126,6 +151,40 @@ size_t lull_jinja_find_text(lull_jinja_text t, lull_jinja_text part, size_t from
     if (part.n == 0) return from;
     const char *at = memmem(t.s + from, t.n - from, part.s, part.n);
     return at ? (size_t)(at - t.s) : t.n + 1;
+}
+
+size_t lull_jinja_find_last(lull_jinja_text t, lull_jinja_text part)
+{
+    for (size_t i = t.n + 1; i > part.n; i--)
+        if (memcmp(t.s + i - 1 - part.n, part.s, part.n) == 0) return i - 1 - part.n;
+    return t.n + 1;
+}
+
+bool lull_jinja_pad(lull_jinja_run *r, lull_jinja_text t, int64_t width, lull_jinja_text fill,
+                    lull_jinja_pad_where where, lull_jinja_value *out)
+{
+    int64_t n = (int64_t)lull_jinja_n_chars(t), pad = width > n ? width - n : 0;
+    if (pad > LULL_JINJA_MAX_OUTPUT / 4)
+        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
+    int64_t left = where == LULL_JINJA_PAD_START ? pad
+                   : where == LULL_JINJA_PAD_END ? 0
+                                                 : pad / 2 + (pad & width & 1);
+    lull_buffer b = {0};
+    for (int64_t i = 0; i < left; i++) lull_buffer_append(&b, fill.s, fill.n);
+    lull_buffer_append(&b, t.s, t.n);
+    for (int64_t i = left; i < pad; i++) lull_buffer_append(&b, fill.s, fill.n);
+    return lull_jinja_take_buffer(r, &b, out);
+}
+
+bool lull_jinja_fill_zeros(lull_jinja_run *r, lull_jinja_text t, int64_t width,
+                           lull_jinja_value *out)
+{
+    bool has_sign = t.n > 0 && (*t.s == '-' || *t.s == '+');
+    lull_jinja_text sign = {t.s, has_sign}, digits = {t.s + has_sign, t.n - has_sign};
+    lull_jinja_value front = lull_jinja_string(sign.s, sign.n), back;
+    return lull_jinja_pad(r, digits, width > 0 ? width - has_sign : 0, (lull_jinja_text){"0", 1},
+                          LULL_JINJA_PAD_START, &back) &&
+           lull_jinja_add(r, &front, &back, out);
 }
 
 bool lull_jinja_replace_text(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text old,
@@ -160,7 +219,52 @@ bool lull_jinja_push_text(lull_jinja_run *r, lull_jinja_list *l, const char *s, 
     return lull_jinja_push(r, l, lull_jinja_string(s, n));
 }
 
-/* str.split and str.rsplit; separator.s NULL: by runs of white space. */
+static bool split_forwards(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text separator,
+                           int64_t most, lull_jinja_list *l)
+{
+    const lull_jinja_text space = {0};
+    while (most < 0 || (int64_t)l->n < most) {
+        size_t end = 0, n_end = separator.n, k;
+        if (separator.s) {
+            end = lull_jinja_find_text(t, separator, 0);
+            if (end > t.n) break;
+        } else {
+            t = lull_jinja_strip(t, space, true, false);
+            if (t.n == 0) return true;
+            while (end < t.n && !lull_jinja_is_space(lull_jinja_char_at(t.s + end, t.n - end, &k)))
+                end += k;
+        }
+        if (!lull_jinja_push_text(r, l, t.s, end)) return false;
+        t = (lull_jinja_text){t.s + end + n_end, t.n - end - n_end};
+    }
+    if (!separator.s) t = lull_jinja_strip(t, space, true, false);
+    return (!separator.s && t.n == 0) || lull_jinja_push_text(r, l, t.s, t.n);
+}
+
+/* The parts from the last to the first. */
+static bool split_backwards(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text separator,
+                            int64_t most, lull_jinja_list *l)
+{
+    const lull_jinja_text space = {0};
+    while (most < 0 || (int64_t)l->n < most) {
+        size_t from, k;
+        if (separator.s) {
+            size_t found = lull_jinja_find_last(t, separator);
+            if (found > t.n) break;
+            from = found + separator.n;
+        } else {
+            t = lull_jinja_strip(t, space, false, true);
+            if (t.n == 0) return true;
+            for (from = t.n; from > 0; from -= k)
+                if (lull_jinja_is_space(last_char((lull_jinja_text){t.s, from}, &k))) break;
+        }
+        if (!lull_jinja_push_text(r, l, t.s + from, t.n - from)) return false;
+        t.n = from - separator.n;
+    }
+    if (!separator.s) t = lull_jinja_strip(t, space, false, true);
+    return (!separator.s && t.n == 0) || lull_jinja_push_text(r, l, t.s, t.n);
+}
+
 bool lull_jinja_split(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text separator, int64_t most,
                       bool from_right, lull_jinja_value *out)
 {
@@ -168,62 +272,8 @@ bool lull_jinja_split(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text sepa
         return lull_jinja_fail(r, LULL_EUNSUPPORTED, "empty separator");
     if (!lull_jinja_new_list(r, LULL_JINJA_LIST, 4, out)) return false;
     lull_jinja_list *l = out->as.list;
-    if (!from_right) {
-        size_t at = 0;
-        if (!separator.s) {
-            t = lull_jinja_strip(t, (lull_jinja_text){0}, true, false);
-            while (t.n > 0) {
-                if (most >= 0 && (int64_t)l->n == most) {
-                    t = lull_jinja_strip(t, (lull_jinja_text){0}, false, true);
-                    return lull_jinja_push_text(r, l, t.s, t.n);
-                }
-                size_t end = 0, k;
-                while (end < t.n &&
-                       !lull_jinja_is_space(lull_jinja_char_at(t.s + end, t.n - end, &k)))
-                    end += k;
-                if (!lull_jinja_push_text(r, l, t.s, end)) return false;
-                t = lull_jinja_strip((lull_jinja_text){t.s + end, t.n - end}, (lull_jinja_text){0},
-                                     true, false);
-            }
-            return true;
-        }
-        while (most < 0 || (int64_t)l->n < most) {
-            size_t found = lull_jinja_find_text(t, separator, at);
-            if (found > t.n) break;
-            if (!lull_jinja_push_text(r, l, t.s + at, found - at)) return false;
-            at = found + separator.n;
-        }
-        return lull_jinja_push_text(r, l, t.s + at, t.n - at);
-    }
-    /* From the right: the parts are found backwards, then turned round. */
-    for (;;) {
-        if (!separator.s) t = lull_jinja_strip(t, (lull_jinja_text){0}, false, true);
-        if (!separator.s && t.n == 0) break;
-        size_t cut = t.n + 1, after = 0;
-        if (most < 0 || (int64_t)l->n < most) {
-            if (!separator.s) {
-                for (size_t i = 0, k; i < t.n; i += k)
-                    if (lull_jinja_is_space(lull_jinja_char_at(t.s + i, t.n - i, &k))) {
-                        cut = i;
-                        after = i + k;
-                    }
-            } else {
-                for (size_t i = t.n; i >= separator.n && cut > t.n; i--)
-                    if (memcmp(t.s + i - separator.n, separator.s, separator.n) == 0) {
-                        cut = i - separator.n;
-                        after = i;
-                    }
-            }
-            if (!lull_jinja_step(r, 1 + t.n / 64)) return false;
-        }
-        if (cut > t.n) {
-            if (!separator.s) t = lull_jinja_strip(t, (lull_jinja_text){0}, true, false);
-            if (!lull_jinja_push_text(r, l, t.s, t.n)) return false;
-            break;
-        }
-        if (!lull_jinja_push_text(r, l, t.s + after, t.n - after)) return false;
-        t.n = cut;
-    }
+    if (!from_right) return split_forwards(r, t, separator, most, l);
+    if (!split_backwards(r, t, separator, most, l)) return false;
     for (size_t i = 0; i < l->n / 2; i++) {
         lull_jinja_value v = l->items[i];
         l->items[i] = l->items[l->n - 1 - i];
@@ -281,73 +331,187 @@ bool lull_jinja_join(lull_jinja_run *r, const lull_jinja_list *l, lull_jinja_tex
     return lull_jinja_take_buffer(r, &b, out);
 }
 
-/* Python's % for %s, %r, %d, %i, %f, %e, %g, %x, %c and %%, and %(name)s with a dict. */
-bool lull_jinja_format_percent(lull_jinja_run *r, lull_jinja_text t, const lull_jinja_list *items,
-                               const lull_jinja_dict *dict, lull_jinja_value *out)
+/* One %-conversion: its flags, and the text to be filled up to its width. */
+typedef struct conversion {
+    bool is_left, has_sign, has_space, has_zeros, is_alternate;
+    int64_t width, precision; /* precision -1: not given */
+    char kind;
+} conversion;
+
+static bool take_flag(conversion *c, char flag)
 {
+    switch (flag) {
+    case '-': c->is_left = true; return true;
+    case '+': c->has_sign = true; return true;
+    case ' ': c->has_space = true; return true;
+    case '0': c->has_zeros = true; return true;
+    case '#': c->is_alternate = true; return true;
+    default: return false;
+    }
+}
+
+static int64_t read_number(lull_jinja_text t, size_t *i)
+{
+    int64_t n = 0;
+    for (; *i < t.n && t.s[*i] >= '0' && t.s[*i] <= '9'; (*i)++)
+        if (n < 1 << 24) n = 10 * n + (t.s[*i] - '0');
+    return n;
+}
+
+/* What stands behind % (and a name): *i moves behind it. False: it breaks off. */
+static bool read_conversion(lull_jinja_text t, size_t *i, conversion *c)
+{
+    *c = (conversion){.precision = -1};
+    while (*i < t.n && take_flag(c, t.s[*i])) (*i)++;
+    c->width = read_number(t, i);
+    if (*i < t.n && t.s[*i] == '.') {
+        (*i)++;
+        c->precision = read_number(t, i);
+    }
+    if (*i >= t.n) return false;
+    c->kind = t.s[(*i)++];
+    return true;
+}
+
+/* Sign, digits and what fills them, appended. */
+static bool put_number(lull_jinja_run *r, const conversion *c, bool is_negative, const char *prefix,
+                       const char *digits, bool may_have_zeros, lull_buffer *b)
+{
+    const char *sign = is_negative ? "-" : c->has_sign ? "+" : c->has_space ? " " : "";
+    int64_t n = (int64_t)(strlen(sign) + strlen(prefix) + strlen(digits));
+    int64_t fill = c->width > n ? c->width - n : 0;
+    bool has_zeros = c->has_zeros && !c->is_left && may_have_zeros;
+    if (fill > LULL_JINJA_MAX_OUTPUT / 4 || b->n_bytes > LULL_JINJA_MAX_OUTPUT)
+        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
+    for (int64_t i = 0; i < fill && !c->is_left && !has_zeros; i++) lull_buffer_append(b, " ", 1);
+    lull_buffer_append_str(b, sign);
+    lull_buffer_append_str(b, prefix);
+    for (int64_t i = 0; i < fill && has_zeros; i++) lull_buffer_append(b, "0", 1);
+    lull_buffer_append_str(b, digits);
+    for (int64_t i = 0; i < fill && c->is_left; i++) lull_buffer_append(b, " ", 1);
+    return lull_jinja_step(r, (size_t)fill / 64);
+}
+
+static bool convert_int(lull_jinja_run *r, const conversion *c, const lull_jinja_value *v,
+                        lull_buffer *b)
+{
+    char digits[128];
+    bool is_decimal = strchr("diu", c->kind) != NULL, is_float = v->type == LULL_JINJA_FLOAT;
+    if (!lull_jinja_is_number(v) || (is_float && !is_decimal) || c->precision > 100)
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "%%%c cannot format %s", c->kind,
+                               lull_jinja_type_name(v));
+    if (is_float && !(fabs(v->as.number) < 9e18))
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "a number beyond 64 bits");
+    int64_t n = is_float ? (int64_t)v->as.number : lull_jinja_as_int(v);
+    uint64_t magnitude = n < 0 ? -(uint64_t)n : (uint64_t)n;
+    int least = c->precision < 0 ? 1 : (int)c->precision;
+    const char *prefix = "";
+    if (is_decimal) {
+        snprintf(digits, sizeof digits, "%.*" PRIu64, least, magnitude);
+    } else if (c->kind == 'o') {
+        snprintf(digits, sizeof digits, "%.*" PRIo64, least, magnitude);
+        if (c->is_alternate) prefix = "0o";
+    } else if (c->kind == 'x') {
+        snprintf(digits, sizeof digits, "%.*" PRIx64, least, magnitude);
+        if (c->is_alternate) prefix = "0x";
+    } else {
+        snprintf(digits, sizeof digits, "%.*" PRIX64, least, magnitude);
+        if (c->is_alternate) prefix = "0X";
+    }
+    return put_number(r, c, n < 0, prefix, magnitude || least ? digits : "0", true, b);
+}
+
+static bool convert_float(lull_jinja_run *r, const conversion *c, const lull_jinja_value *v,
+                          lull_buffer *b)
+{
+    char digits[512];
+    if (!lull_jinja_is_number(v) || c->precision > 100)
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "%%%c cannot format %s", c->kind,
+                               lull_jinja_type_name(v));
+    double d = lull_jinja_as_float(v);
+    const char plain[] = {'%', '.', '*', c->kind, 0},
+               alternate[] = {'%', '#', '.', '*', c->kind, 0};
+    snprintf(digits, sizeof digits, c->is_alternate ? alternate : plain,
+             c->precision < 0 ? 6 : (int)c->precision, fabs(d));
+    return put_number(r, c, signbit(d) && !isnan(d), "", digits, isfinite(d), b);
+}
+
+static bool convert_text(lull_jinja_run *r, const conversion *c, const lull_jinja_value *v,
+                         lull_buffer *b)
+{
+    lull_jinja_value text = *v;
+    lull_buffer repr = {0};
+    if (c->kind == 'c') {
+        bool is_char = v->type == LULL_JINJA_STRING && lull_jinja_n_chars(v->as.text) == 1;
+        if (!is_char) return lull_jinja_fail(r, LULL_EUNSUPPORTED, "%%c needs one character");
+    } else if (c->kind == 's') {
+        if (!lull_jinja_to_string(r, v, &text)) return false;
+    } else if (lull_jinja_print(r, v, true, &repr)) {
+        if (!lull_jinja_take_buffer(r, &repr, &text)) return false;
+    } else {
+        lull_buffer_fini(&repr);
+        return false;
+    }
+    lull_jinja_text t = text.as.text;
+    if (c->precision >= 0) t.n = lull_jinja_char_offset(t, (size_t)c->precision);
+    if (!lull_jinja_pad(r, t, c->width, (lull_jinja_text){" ", 1},
+                        c->is_left ? LULL_JINJA_PAD_END : LULL_JINJA_PAD_START, &text))
+        return false;
+    if (b->n_bytes > LULL_JINJA_MAX_OUTPUT)
+        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
+    lull_buffer_append(b, text.as.text.s, text.as.text.n);
+    return true;
+}
+
+static bool convert(lull_jinja_run *r, const conversion *c, const lull_jinja_value *v,
+                    lull_buffer *b)
+{
+    if (!v) return lull_jinja_fail(r, LULL_EUNSUPPORTED, "too few values for the format");
+    if (c->kind && strchr("sra", c->kind)) return convert_text(r, c, v, b);
+    if (c->kind == 'c' && v->type == LULL_JINJA_STRING) return convert_text(r, c, v, b);
+    if (c->kind && strchr("diuxXo", c->kind)) return convert_int(r, c, v, b);
+    if (c->kind && strchr("feEgGF", c->kind)) return convert_float(r, c, v, b);
+    return lull_jinja_fail(r, LULL_EUNSUPPORTED, "an unknown conversion in the format");
+}
+
+bool lull_jinja_format_percent(lull_jinja_run *r, lull_jinja_text t, const lull_jinja_value *values,
+                               lull_jinja_value *out)
+{
+    bool is_tuple = values->type == LULL_JINJA_TUPLE, is_ok = true;
+    const lull_jinja_value *items = is_tuple ? values->as.list->items : values;
+    size_t n = is_tuple ? values->as.list->n : 1, n_used = 0;
     lull_buffer b = {0};
-    size_t n_used = 0;
-    const char *why = NULL;
-    for (size_t i = 0; i < t.n && !why; i++) {
+    for (size_t i = 0; i < t.n && is_ok;) {
+        const lull_jinja_value *v = NULL;
+        conversion c;
         if (t.s[i] != '%') {
-            lull_buffer_append(&b, t.s + i, 1);
+            lull_buffer_append(&b, t.s + i++, 1);
             continue;
         }
-        if (++i < t.n && t.s[i] == '%') {
+        bool has_name = ++i < t.n && t.s[i] == '(';
+        if (has_name) {
+            const char *end = memchr(t.s + i, ')', t.n - i);
+            lull_jinja_text name = {t.s + i + 1, end ? (size_t)(end - t.s) - i - 1 : 0};
+            if (end && values->type == LULL_JINJA_DICT)
+                v = lull_jinja_get_name(r, values->as.dict, name);
+            i = end ? (size_t)(end - t.s) + 1 : t.n;
+        }
+        is_ok = read_conversion(t, &i, &c) ||
+                lull_jinja_fail(r, LULL_EUNSUPPORTED, "the format breaks off");
+        if (is_ok && c.kind == '%') {
             lull_buffer_append(&b, "%", 1);
             continue;
         }
-        const lull_jinja_value *v = NULL;
-        if (i < t.n && t.s[i] == '(' && dict) {
-            size_t end = i;
-            while (end < t.n && t.s[end] != ')') end++;
-            if (end < t.n)
-                v = lull_jinja_get_name(r, dict, (lull_jinja_text){t.s + i + 1, end - i - 1});
-            i = end + 1;
-        } else if (items && n_used < items->n) {
-            v = &items->items[n_used++];
-        }
-        char spec[32] = "%";
-        size_t n_spec = 1;
-        while (i < t.n && n_spec < 12 && t.s[i] && strchr("-+ #0123456789.", t.s[i]))
-            spec[n_spec++] = t.s[i++];
-        char kind = i < t.n ? t.s[i] : 0, number[512];
-        int width = abs(atoi(spec + 1 + strspn(spec + 1, "-+ #0")));
-        if (!v || !kind || width > 400) {
-            why = "its format and its arguments do not agree";
-        } else if (kind == 's' || kind == 'r') {
-            lull_buffer text = {0};
-            if (lull_jinja_print(r, v, kind == 'r', &text)) {
-                size_t n_chars = lull_jinja_n_chars((lull_jinja_text){text.data, text.n_bytes});
-                bool is_left = spec[1] == '-';
-                for (size_t k = n_chars; !is_left && k < (size_t)width; k++)
-                    lull_buffer_append(&b, " ", 1);
-                lull_buffer_append(&b, text.data, text.n_bytes);
-                for (size_t k = n_chars; is_left && k < (size_t)width; k++)
-                    lull_buffer_append(&b, " ", 1);
-            }
-            lull_buffer_fini(&text);
-        } else if (strchr("dixXo", kind) && lull_jinja_is_number(v)) {
-            int64_t n = v->type == LULL_JINJA_FLOAT ? (int64_t)v->as.number : lull_jinja_as_int(v);
-            snprintf(spec + n_spec, sizeof spec - n_spec, "%s%c", PRId64[0] == 'l' ? "l" : "ll",
-                     kind == 'i' ? 'd' : kind);
-            snprintf(number, sizeof number, spec, n);
-            lull_buffer_append_str(&b, number);
-        } else if (strchr("feEgGF", kind) && lull_jinja_is_number(v)) {
-            spec[n_spec] = kind;
-            spec[n_spec + 1] = '\0';
-            snprintf(number, sizeof number, spec, lull_jinja_as_float(v));
-            lull_buffer_append_str(&b, number);
-        } else {
-            why = "its format and its arguments do not agree";
-        }
+        if (!has_name && n_used < n) v = &items[n_used++];
+        is_ok = is_ok && convert(r, &c, v, &b);
     }
-    if (!why && items && n_used < items->n) why = "not all arguments were used by its format";
-    if (why || r->status != LULL_OK) {
-        lull_buffer_fini(&b);
-        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "%s", why ? why : "failed");
-    }
-    return lull_jinja_take_buffer(r, &b, out);
+    /* Lists and dicts count as mappings, which need not be used up. */
+    bool is_mapping = values->type == LULL_JINJA_LIST || values->type == LULL_JINJA_DICT;
+    if (is_ok && n_used < n && !is_mapping)
+        is_ok = lull_jinja_fail(r, LULL_EUNSUPPORTED, "too many values for the format");
+    if (is_ok) return lull_jinja_take_buffer(r, &b, out);
+    lull_buffer_fini(&b);
+    return false;
 }
 
 /* {} and {0} and {name} of str.format; no format specifications. */
@@ -356,26 +520,27 @@ bool lull_jinja_format_braces(lull_jinja_run *r, lull_jinja_text t, const lull_j
 {
     lull_buffer b = {0};
     size_t n_auto = 0;
-    bool is_ok = true;
+    bool is_ok = true, is_numbered = false;
     for (size_t i = 0; i < t.n && is_ok; i++) {
         char c = t.s[i];
         if ((c == '{' || c == '}') && i + 1 < t.n && t.s[i + 1] == c) {
             lull_buffer_append(&b, &c, 1);
             i++;
         } else if (c == '{') {
-            size_t end = i + 1;
+            size_t end = i + 1, digits = i + 1;
             while (end < t.n && t.s[end] != '}') end++;
+            int64_t number = read_number(t, &digits);
             lull_jinja_text name = {t.s + i + 1, end - i - 1};
             const lull_jinja_value *v = NULL;
             if (name.n == 0) {
                 v = lull_jinja_arg(a, n_auto++, NULL);
-            } else if (name.s[0] >= '0' && name.s[0] <= '9') {
-                v = lull_jinja_arg(a, (size_t)strtoul(name.s, NULL, 10), NULL);
-            } else {
-                for (size_t k = 0; k < a->n_named; k++)
-                    if (a->names[k].n == name.n && memcmp(a->names[k].s, name.s, name.n) == 0)
-                        v = &a->named[k];
+            } else if (digits == end) {
+                v = lull_jinja_arg(a, (size_t)number, NULL);
+                is_numbered = true;
             }
+            for (size_t k = 0; k < a->n_named && digits == i + 1; k++)
+                if (a->names[k].n == name.n && memcmp(a->names[k].s, name.s, name.n) == 0)
+                    v = &a->named[k];
             is_ok = end < t.n && v && lull_jinja_print(r, v, false, &b);
             i = end;
         } else if (c == '}') {
@@ -384,7 +549,7 @@ bool lull_jinja_format_braces(lull_jinja_run *r, lull_jinja_text t, const lull_j
             lull_buffer_append(&b, &c, 1);
         }
     }
-    if (is_ok) return lull_jinja_take_buffer(r, &b, out);
+    if (is_ok && !(n_auto > 0 && is_numbered)) return lull_jinja_take_buffer(r, &b, out);
     lull_buffer_fini(&b);
     return lull_jinja_fail(r, LULL_EUNSUPPORTED, "its format and its arguments do not agree");
 }

@@ -17,11 +17,26 @@ bool lull_jinja_change_case(lull_jinja_run *r, lull_jinja_text t, lull_jinja_cas
                             lull_jinja_value *out);
 /* str.isupper and str.islower. */
 bool lull_jinja_is_case(lull_jinja_text t, lull_jinja_case which);
+/* Is this a letter (str.isalpha)? Beyond Latin-1 all that is no space, symbol, punctuation or
+ * private use by its block. */
+bool lull_jinja_is_letter(uint32_t c);
 /* Without the characters of set at the ends; set.s NULL: white space. A view of t. */
 lull_jinja_text lull_jinja_strip(lull_jinja_text t, lull_jinja_text set, bool at_start,
                                  bool at_end);
 /* Byte offset of the first occurrence of part at or after `from`; t.n + 1 when there is none. */
 size_t lull_jinja_find_text(lull_jinja_text t, lull_jinja_text part, size_t from);
+/* Of the last occurrence; t.n + 1 when there is none. */
+size_t lull_jinja_find_last(lull_jinja_text t, lull_jinja_text part);
+/* str.rjust, ljust, center and zfill: at least width characters; fill is one. */
+typedef enum lull_jinja_pad_where {
+    LULL_JINJA_PAD_START,
+    LULL_JINJA_PAD_END,
+    LULL_JINJA_PAD_BOTH
+} lull_jinja_pad_where;
+bool lull_jinja_pad(lull_jinja_run *r, lull_jinja_text t, int64_t width, lull_jinja_text fill,
+                    lull_jinja_pad_where where, lull_jinja_value *out);
+bool lull_jinja_fill_zeros(lull_jinja_run *r, lull_jinja_text t, int64_t width,
+                           lull_jinja_value *out);
 /* The first count occurrences; all when count < 0. */
 bool lull_jinja_replace_text(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text old,
                              lull_jinja_text with, int64_t count, lull_jinja_value *out);
@@ -35,9 +50,9 @@ bool lull_jinja_push_text(lull_jinja_run *r, lull_jinja_list *l, const char *s, 
 /* must_be_text: items that are no strings fail, as in str.join; else they are printed. */
 bool lull_jinja_join(lull_jinja_run *r, const lull_jinja_list *l, lull_jinja_text separator,
                      bool must_be_text, lull_jinja_value *out);
-/* "%s %d" % items, or "%(name)s" % dict; one of the two is NULL. */
-bool lull_jinja_format_percent(lull_jinja_run *r, lull_jinja_text t, const lull_jinja_list *items,
-                               const lull_jinja_dict *dict, lull_jinja_value *out);
+/* "%s %d" % values: a tuple of them, a dict for "%(name)s", or one. */
+bool lull_jinja_format_percent(lull_jinja_run *r, lull_jinja_text t, const lull_jinja_value *values,
+                               lull_jinja_value *out);
 /* "{} {0} {name}".format(args), without format specifications. */
 bool lull_jinja_format_braces(lull_jinja_run *r, lull_jinja_text t, const lull_jinja_args *a,
                               lull_jinja_value *out);

@@ -132,13 +132,24 @@ bool lull_jinja_new_dict(lull_jinja_run *r, lull_jinja_value *out)
     return d != NULL;
 }
 
+bool lull_jinja_need_hashable(lull_jinja_run *r, const lull_jinja_value *key)
+{
+    if (key->type == LULL_JINJA_LIST || key->type == LULL_JINJA_DICT)
+        return lull_jinja_fail(r, LULL_EUNSUPPORTED, "unhashable type: '%s'",
+                               lull_jinja_type_name(key));
+    if (key->type != LULL_JINJA_TUPLE) return true;
+    if (++r->depth > LULL_JINJA_MAX_DEPTH)
+        return lull_jinja_fail(r, LULL_EFULL, "values are nested too deeply");
+    bool is_ok = true;
+    for (size_t i = 0; i < key->as.list->n && is_ok; i++)
+        is_ok = lull_jinja_step(r, 1) && lull_jinja_need_hashable(r, &key->as.list->items[i]);
+    r->depth--;
+    return is_ok;
+}
+
 bool lull_jinja_set(lull_jinja_run *r, lull_jinja_dict *d, lull_jinja_value key, lull_jinja_value v)
 {
-    if (lull_jinja_is_list(&key) || lull_jinja_is_dict(&key)) {
-        if (key.type != LULL_JINJA_TUPLE)
-            return lull_jinja_fail(r, LULL_EUNSUPPORTED, "unhashable type: '%s'",
-                                   lull_jinja_type_name(&key));
-    }
+    if (!lull_jinja_need_hashable(r, &key)) return false;
     lull_jinja_value *old = lull_jinja_get(r, d, key);
     if (r->status != LULL_OK) return false;
     if (old) {
@@ -531,6 +542,14 @@ bool lull_jinja_print(lull_jinja_run *r, const lull_jinja_value *v, bool as_repr
         lull_buffer_append_str(b, v->type == LULL_JINJA_DICT ? "}" : "}>");
         break;
     }
+    case LULL_JINJA_MACRO: {
+        const lull_jinja_text *name = v->as.object;
+        lull_buffer_append_str(b, "<Macro ");
+        if (name->n == 0) lull_buffer_append_str(b, "anonymous");
+        if (name->n > 0) print_repr(*name, b);
+        lull_buffer_append_str(b, ">");
+        break;
+    }
     default: lull_buffer_printf(b, "<%s>", lull_jinja_type_name(v)); break;
     }
     return !b->is_failed || lull_jinja_fail(r, LULL_ENOMEM, "out of memory");
@@ -550,27 +569,34 @@ bool lull_jinja_to_string(lull_jinja_run *r, const lull_jinja_value *v, lull_jin
     return lull_jinja_take_buffer(r, &b, out);
 }
 
-static void dump_json_string(lull_jinja_text t, lull_buffer *b)
+static void dump_json_string(lull_jinja_text t, bool is_ascii, lull_buffer *b)
 {
     lull_buffer_append_str(b, "\"");
-    for (size_t i = 0; i < t.n; i++) {
-        unsigned char c = (unsigned char)t.s[i];
-        const char *at = c ? strchr("\"\\\b\f\n\r\t", c) : NULL;
+    for (size_t i = 0, k; i < t.n; i += k) {
+        uint32_t c = lull_jinja_char_at(t.s + i, t.n - i, &k);
+        const char *at = c && c < 0x80 ? strchr("\"\\\b\f\n\r\t", (int)c) : NULL;
         if (at)
             lull_buffer_printf(b, "\\%c", "\"\\bfnrt"[at - "\"\\\b\f\n\r\t"]);
-        else if (c < 32)
+        else if (c < 32 || (is_ascii && c > 0x7f && c < 0x10000))
             lull_buffer_printf(b, "\\u%04x", c);
+        else if (is_ascii && c >= 0x10000)
+            lull_buffer_printf(b, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10),
+                               0xdc00 + ((c - 0x10000) & 0x3ff));
         else
-            lull_buffer_append(b, t.s + i, 1);
+            lull_buffer_append(b, t.s + i, k);
     }
     lull_buffer_append_str(b, "\"");
 }
 
-static void break_line(const lull_jinja_json_style *style, int depth, lull_buffer *b)
+static bool break_line(lull_jinja_run *r, const lull_jinja_json_style *style, int depth,
+                       lull_buffer *b)
 {
-    if (style->indent < 0) return;
+    if (!style->has_lines) return true;
     lull_buffer_append_str(b, "\n");
-    for (int i = 0; i < style->indent * depth; i++) lull_buffer_append_str(b, " ");
+    for (int i = 0; i < depth; i++) lull_buffer_append(b, style->indent.s, style->indent.n);
+    if (b->n_bytes > LULL_JINJA_MAX_OUTPUT)
+        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
+    return lull_jinja_step(r, (size_t)depth * style->indent.n / 64);
 }
 
 static int by_key(const void *a, const void *b)
@@ -599,9 +625,9 @@ static bool dump_json_dict(lull_jinja_run *r, const lull_jinja_dict *d,
     for (size_t i = 0; i < d->n; i++) {
         const lull_jinja_value *key = &pairs[i]->key;
         if (i > 0) lull_buffer_append(b, style->item_separator.s, style->item_separator.n);
-        break_line(style, depth + 1, b);
+        if (!break_line(r, style, depth + 1, b)) return false;
         if (key->type == LULL_JINJA_STRING) {
-            dump_json_string(key->as.text, b);
+            dump_json_string(key->as.text, style->is_ascii, b);
         } else {
             if (!lull_jinja_is_number(key) && key->type != LULL_JINJA_NONE)
                 return lull_jinja_fail(r, LULL_EUNSUPPORTED,
@@ -614,7 +640,7 @@ static bool dump_json_dict(lull_jinja_run *r, const lull_jinja_dict *d,
         lull_buffer_append(b, style->key_separator.s, style->key_separator.n);
         if (!lull_jinja_dump_json(r, &pairs[i]->value, style, depth + 1, b)) return false;
     }
-    if (d->n > 0) break_line(style, depth, b);
+    if (d->n > 0 && !break_line(r, style, depth, b)) return false;
     lull_buffer_append_str(b, "}");
     return true;
 }
@@ -640,17 +666,17 @@ bool lull_jinja_dump_json(lull_jinja_run *r, const lull_jinja_value *v,
         return true;
     case LULL_JINJA_INT: return lull_jinja_print(r, v, false, b);
     case LULL_JINJA_STRING:
-        dump_json_string(v->as.text, b);
+        dump_json_string(v->as.text, style->is_ascii, b);
         return lull_jinja_step(r, v->as.text.n / 64);
     case LULL_JINJA_LIST:
     case LULL_JINJA_TUPLE:
         lull_buffer_append_str(b, "[");
         for (size_t i = 0; i < v->as.list->n; i++) {
             if (i > 0) lull_buffer_append(b, style->item_separator.s, style->item_separator.n);
-            break_line(style, depth + 1, b);
+            if (!break_line(r, style, depth + 1, b)) return false;
             if (!lull_jinja_dump_json(r, &v->as.list->items[i], style, depth + 1, b)) return false;
         }
-        if (v->as.list->n > 0) break_line(style, depth, b);
+        if (v->as.list->n > 0 && !break_line(r, style, depth, b)) return false;
         lull_buffer_append_str(b, "]");
         return true;
     case LULL_JINJA_DICT: return dump_json_dict(r, v->as.dict, style, depth, b);

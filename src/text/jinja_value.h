@@ -24,7 +24,7 @@ typedef enum lull_jinja_type {
     LULL_JINJA_DICT,
     LULL_JINJA_NAMESPACE, /* a dict whose entries may be set */
     LULL_JINJA_LOOP,
-    LULL_JINJA_MACRO,
+    LULL_JINJA_MACRO,    /* object starts with its name, a lull_jinja_text; n is 0: none */
     LULL_JINJA_METHOD,   /* a method of a string, list or dict */
     LULL_JINJA_FUNCTION, /* a global, by number */
     LULL_JINJA_LOOP_METHOD
@@ -51,6 +51,7 @@ typedef struct lull_jinja_value {
 typedef struct lull_jinja_list {
     lull_jinja_value *items;
     size_t n, cap;
+    bool is_group; /* a tuple of groupby: its items are also .grouper and .list */
 } lull_jinja_list;
 
 typedef struct lull_jinja_pair {
@@ -104,6 +105,8 @@ bool lull_jinja_new_list(lull_jinja_run *r, lull_jinja_type type, size_t cap,
                          lull_jinja_value *out);
 bool lull_jinja_push(lull_jinja_run *r, lull_jinja_list *l, lull_jinja_value v);
 bool lull_jinja_new_dict(lull_jinja_run *r, lull_jinja_value *out);
+/* Fail for what cannot be a key: lists and dicts, also within tuples. */
+bool lull_jinja_need_hashable(lull_jinja_run *r, const lull_jinja_value *key);
 bool lull_jinja_set(lull_jinja_run *r, lull_jinja_dict *d, lull_jinja_value key,
                     lull_jinja_value v);
 /* NULL: absent. Counts steps. */
@@ -151,11 +154,12 @@ bool lull_jinja_compare(lull_jinja_run *r, const lull_jinja_value *a, const lull
 bool lull_jinja_print(lull_jinja_run *r, const lull_jinja_value *v, bool as_repr, lull_buffer *b);
 /* str(v) as a string value; strings are passed on. */
 bool lull_jinja_to_string(lull_jinja_run *r, const lull_jinja_value *v, lull_jinja_value *out);
-/* json.dumps(v, ensure_ascii=False); indent < 0: on one line. */
+/* json.dumps(v), appended. */
 typedef struct lull_jinja_json_style {
-    int indent;
+    bool is_ascii;  /* else other characters stand as they are */
+    bool has_lines; /* each item on a line of its own, behind indent as often as it is deep */
     bool sort_keys;
-    lull_jinja_text item_separator, key_separator;
+    lull_jinja_text indent, item_separator, key_separator;
 } lull_jinja_json_style;
 bool lull_jinja_dump_json(lull_jinja_run *r, const lull_jinja_value *v,
                           const lull_jinja_json_style *style, int depth, lull_buffer *b);
