@@ -313,19 +313,22 @@ void lull_change_abort(lull_store *s, lull_change *ch)
     take_back(s, ch->end);
 }
 
-/* A commit has failed. Whether its log is on the disk nobody knows, so the records stay until another
- * transaction stands in its place. */
-static void settle_commit(lull_store *s, lull_change *ch)
+/* A commit has failed. Without room its log was not written to its end, and will not be believed. Else
+ * nobody knows whether it is on the disk, so the records stay until another transaction stands in its
+ * place. */
+static void settle_commit(lull_store *s, lull_change *ch, lull_status why)
 {
     ch->is_done = true;
     for (size_t i = 0; i < s->pending.n; i++) s->pending.rows[i].id = 0;
-    lull_status st = lull_catalog_begin(s->catalog, true, NULL);
-    if (st == LULL_OK) st = lull_catalog_set_counter(s->catalog, LULL_COUNTER_SEQ, ch->seq, NULL);
-    if (st == LULL_OK) st = lull_catalog_commit(s->catalog, NULL);
-    if (st == LULL_OK)
-        take_back(s, ch->end);
-    else
-        lull_catalog_rollback(s->catalog);
+    lull_status st = LULL_OK;
+    if (why != LULL_EFULL) {
+        st = lull_catalog_begin(s->catalog, true, NULL);
+        if (st == LULL_OK)
+            st = lull_catalog_set_counter(s->catalog, LULL_COUNTER_SEQ, ch->seq, NULL);
+        if (st == LULL_OK) st = lull_catalog_commit(s->catalog, NULL);
+        if (st != LULL_OK) lull_catalog_rollback(s->catalog);
+    }
+    if (st == LULL_OK) take_back(s, ch->end);
 }
 
 lull_status lull_change_end(lull_store *s, lull_change *ch, lull_error *err)
@@ -349,7 +352,7 @@ lull_status lull_change_end(lull_store *s, lull_change *ch, lull_error *err)
     LULL_TRY(lull_catalog_set_counter(s->catalog, LULL_COUNTER_SEQ, ch->seq, err));
     st = lull_catalog_commit(s->catalog, err);
     if (st != LULL_OK) {
-        settle_commit(s, ch);
+        settle_commit(s, ch, st);
         return st;
     }
     ch->is_done = true;

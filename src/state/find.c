@@ -212,9 +212,8 @@ static lull_status add_string(char ***list, size_t *n, const char *text, lull_er
     return LULL_OK;
 }
 
-/* In a transaction, which has its own caller. */
-static lull_status get_rows(lull_store *s, int64_t id, bool with_own_bytes, lull_store_state *out,
-                            lull_error *err)
+lull_status lull_store_get_rows(lull_store *s, int64_t id, bool with_own_bytes,
+                                lull_store_state *out, lull_error *err)
 {
     lull_status st = LULL_OK;
     lull_state_row row = {0};
@@ -265,7 +264,7 @@ static lull_status get(lull_store *s, int64_t id, bool with_own_bytes, lull_stor
 {
     *out = (lull_store_state){0};
     lull_status st = lull_catalog_begin(s->catalog, false, err);
-    if (st == LULL_OK) st = get_rows(s, id, with_own_bytes, out, err);
+    if (st == LULL_OK) st = lull_store_get_rows(s, id, with_own_bytes, out, err);
     lull_catalog_rollback(s->catalog);
     return st;
 }

@@ -158,8 +158,10 @@ lull_status lull_store_apply(lull_catalog *c, const lull_record *r, const uint8_
         return lull_catalog_set_tag(c, r->state, tag, is_set != 0, err);
     }
     case LULL_RECORD_CHECKPOINT: return raise_counter(c, LULL_COUNTER_CHECKPOINT, r->seq, err);
-    default: return LULL_OK;
+    case LULL_RECORD_INDEX:
+    case LULL_RECORD_PAGE: break;
     }
+    return LULL_OK;
 }
 
 /* ---- many records ---------------------------------------------------------------------------- */
@@ -186,26 +188,45 @@ typedef struct replay {
     int64_t *live; /* of the checkpoint: states in order of id; NULL without one */
     size_t n_live;
     uint64_t base; /* seq up to which names and tags are known */
+    bool is_export; /* one file, from a stranger: nothing in it may be wrong; planes are not read */
+    bool has_index; /* of the export: the last record so far is its index */
     lull_error err;
     lull_status st;
 } replay;
 
+static bool take_page(replay *p, const lull_record *r)
+{
+    lull_page_row row = lull_page_row_of(r);
+    lull_digest key = lull_store_page_key(&r->kv_identity, &r->parent, r->tokens, r->n_tokens);
+    bool is_key_good = memcmp(&key, &r->key, sizeof key) == 0;
+    const lull_segment *seg = &p->sources[p->i_source].seg;
+    if (p->is_export && !is_key_good)
+        p->st = lull_fail(&p->err, LULL_ECORRUPT,
+                          "%s: offset %" PRIu64 ": a page's key is not that of its tokens",
+                          seg->path, r->offset);
+    if (!is_key_good) return !p->is_export;
+    /* A record that was torn, or has rotted, is not taken: another copy may follow. */
+    if (!p->is_export) p->st = lull_segment_check_parts(seg, r, &p->err);
+    if (p->st == LULL_OK)
+        p->st = lull_catalog_add_page(p->c, &row, &p->err);
+    else if (p->st == LULL_ECORRUPT)
+        p->st = LULL_OK;
+    return p->st == LULL_OK;
+}
+
+static void refuse_damage(void *user, uint64_t offset, const char *what)
+{
+    (void)offset;
+    replay *p = user;
+    if (p->is_export && p->st == LULL_OK) p->st = lull_fail(&p->err, LULL_ECORRUPT, "%s", what);
+}
+
 static bool take_record(void *user, const lull_record *r)
 {
     replay *p = user;
-    const lull_segment *seg = &p->sources[p->i_source].seg;
-    if (r->type == LULL_RECORD_PAGE) {
-        lull_page_row row = lull_page_row_of(r);
-        lull_digest key = lull_store_page_key(&r->kv_identity, &r->parent, r->tokens, r->n_tokens);
-        if (memcmp(&key, &r->key, sizeof key) != 0) return true; /* not what it says it is */
-        /* A record that was torn, or has rotted, is not taken: another copy may follow. */
-        p->st = lull_segment_check_parts(seg, r, &p->err);
-        if (p->st == LULL_OK)
-            p->st = lull_catalog_add_page(p->c, &row, &p->err);
-        else if (p->st == LULL_ECORRUPT)
-            p->st = LULL_OK;
-        return p->st == LULL_OK;
-    }
+    if (p->st != LULL_OK) return false;
+    p->has_index = r->type == LULL_RECORD_INDEX;
+    if (r->type == LULL_RECORD_PAGE) return take_page(p, r);
     if (p->n_items == p->cap) {
         size_t cap = p->cap ? 2 * p->cap : 64;
         item *items = realloc(p->items, cap * sizeof *items);
@@ -310,7 +331,7 @@ static lull_status apply_item(replay *p, const item *it, lull_error *err)
         st = lull_store_apply(p->c, &r, body, (size_t)r.parts[0].n_bytes, err);
     free(body);
     /* What is damaged is passed over; verify reports it. */
-    if (st == LULL_ECORRUPT && !lull_catalog_is_damaged(p->c)) st = LULL_OK;
+    if (st == LULL_ECORRUPT && !p->is_export && !lull_catalog_is_damaged(p->c)) st = LULL_OK;
     return st == LULL_OK ? raise_counter(p->c, LULL_COUNTER_SEQ, it->seq, err) : st;
 }
 
@@ -320,11 +341,12 @@ static lull_status replay_sources(lull_catalog *c, source *sources, size_t n, bo
                                   lull_error *err)
 {
     replay p = {.c = c, .sources = sources, .n_sources = n};
+    p.is_export = n == 1 && sources[0].seg.is_export;
     lull_status st = LULL_OK;
     for (size_t i = 0; i < n; i++) {
         source *src = &sources[i];
         p.i_source = i;
-        LULL_TRY(lull_segment_scan(&src->seg, src->from, take_record, NULL, &p, &src->end, err));
+        LULL_TRY(lull_segment_scan(&src->seg, src->from, take_record, refuse_damage, &p, &src->end, err));
         if (p.st != LULL_OK) {
             if (err) *err = p.err;
             st = p.st;
@@ -332,6 +354,11 @@ static lull_status replay_sources(lull_catalog *c, source *sources, size_t n, bo
         }
         lull_segment_row row = {src->seg.id, src->end, src->is_sealed};
         LULL_TRY(lull_catalog_put_segment(c, &row, err));
+    }
+    if (p.is_export && !p.has_index) {
+        st = lull_fail(err, LULL_ECORRUPT, "%s: offset %" PRIu64 ": ends before its index",
+                       sources[0].seg.path, sources[0].end);
+        goto done;
     }
     if (p.n_items > 0) qsort(p.items, p.n_items, sizeof *p.items, by_seq);
     if (is_full)
@@ -473,6 +500,10 @@ static lull_status rebuild(lull_store *s, lull_error *err)
     if (st != LULL_OK) goto done;
     LULL_TRY(lull_disk_rename(temp, s->catalog_path, err));
     LULL_TRY(lull_disk_sync_folder(s->folder, err));
+    /* The folder itself may be new. */
+    char parent[LULL_SEGMENT_PATH_MAX];
+    snprintf(parent, sizeof parent, "%s/..", s->folder);
+    LULL_TRY(lull_disk_sync_folder(parent, err));
 done:
     lull_catalog_close(c);
     close_sources(sources, sources ? n_sources : 0);

@@ -196,7 +196,7 @@ static void forget_damaged(lull_store *s, const lull_digest *key)
 }
 
 /* Pages that have failed their check do not count as there, so that they are written again. */
-static lull_status has_page(lull_store *s, const lull_digest *key, bool *has, lull_error *err)
+lull_status lull_store_has_page(lull_store *s, const lull_digest *key, bool *has, lull_error *err)
 {
     *has = lull_pending_find(&s->pending, key) != NULL;
     if (*has || is_known_damaged(s, key)) return LULL_OK;
@@ -210,7 +210,7 @@ static lull_status has_pages(lull_store *s, const lull_digest *keys, size_t n, b
                              lull_error *err)
 {
     lull_status st = lull_catalog_begin(s->catalog, false, err);
-    for (size_t i = 0; st == LULL_OK && i < n; i++) st = has_page(s, &keys[i], &has[i], err);
+    for (size_t i = 0; st == LULL_OK && i < n; i++) st = lull_store_has_page(s, &keys[i], &has[i], err);
     lull_catalog_rollback(s->catalog);
     return st;
 }
@@ -230,7 +230,7 @@ static lull_status add_pages(lull_store *s, const lull_store_page *pages, size_t
     for (size_t i = 0; i < n; i++) {
         const lull_store_page *p = &pages[i];
         bool has;
-        LULL_TRY(has_page(s, &p->key, &has, err));
+        LULL_TRY(lull_store_has_page(s, &p->key, &has, err));
         if (has || (!p->planes[0] && !p->planes[1])) continue;
         lull_digest key =
             lull_store_page_key(&p->kv_identity, &p->parent, p->tokens, LULL_STORE_PAGE_TOKENS);
@@ -292,11 +292,39 @@ static lull_status append_tail(lull_store *s, const lull_store_draft *d, lull_di
     r.key = *key = lull_store_page_key(&r.kv_identity, &r.parent, r.tokens, d->n_tail);
     for (int k = 0; k < LULL_STORE_PLANES; k++) r.parts[k].n_bytes = d->tail_plane_bytes[k];
     bool has;
-    lull_status st = has_page(s, key, &has, err);
+    lull_status st = lull_store_has_page(s, key, &has, err);
     if (st != LULL_OK || has) return st;
     if (!d->tail_planes[0] && !d->tail_planes[1])
         return lull_fail(err, LULL_ENOTFOUND, "the tail is not in the store, and has no planes");
     return lull_store_append_page(s, &r, d->tail_planes, err);
+}
+
+lull_status lull_store_put_state(lull_store *s, lull_change *ch, const lull_store_draft *d,
+                                 const lull_digest *tail_key, const char *name, int64_t *id,
+                                 lull_error *err)
+{
+    lull_status st = LULL_OK;
+    lull_buffer body = {0};
+    lull_record r = {
+        .type = LULL_RECORD_STATE,
+        .kv_identity = d->kv_identity,
+        .n_tokens = (uint32_t)d->n_tail,
+    };
+    for (size_t i = 0; i < d->n_pages; i++) LULL_TRY(commit_page(s, &d->pages[i], i, err));
+    if (d->n_tail > 0) {
+        memcpy(r.tokens, d->tail_tokens, d->n_tail * sizeof *r.tokens);
+        r.key = *tail_key;
+        LULL_TRY(commit_page(s, &r.key, d->n_pages, err));
+    }
+    uint64_t last;
+    LULL_TRY(lull_catalog_get_counter(s->catalog, LULL_COUNTER_STATE, &last, err));
+    r.state = (int64_t)last + 1;
+    lull_state_body_put(&body, d, name);
+    LULL_TRY(lull_change_record(s, ch, &r, &body, err));
+    *id = r.state;
+done:
+    lull_buffer_fini(&body);
+    return st;
 }
 
 static lull_status sleep_once(lull_store *s, const lull_store_draft *d, const char *name,
@@ -304,29 +332,18 @@ static lull_status sleep_once(lull_store *s, const lull_store_draft *d, const ch
 {
     lull_status st = LULL_OK;
     lull_change ch = {.is_done = true};
-    lull_buffer body = {0};
-    lull_record r = {
-        .type = LULL_RECORD_STATE, .kv_identity = d->kv_identity, .n_tokens = (uint32_t)d->n_tail};
-    if (d->n_tail > 0) {
-        memcpy(r.tokens, d->tail_tokens, d->n_tail * sizeof *r.tokens);
-        LULL_TRY(append_tail(s, d, &r.key, err));
-    }
+    lull_digest tail_key = {{0}};
+    int64_t new_id = 0;
+    if (d->n_tail > 0) LULL_TRY(append_tail(s, d, &tail_key, err));
     LULL_TRY(lull_change_begin(s, &ch, err));
     LULL_TRY(check_expected(s, name, expected, err));
-    for (size_t i = 0; i < d->n_pages; i++) LULL_TRY(commit_page(s, &d->pages[i], i, err));
-    if (d->n_tail > 0) LULL_TRY(commit_page(s, &r.key, d->n_pages, err));
-    uint64_t last;
-    LULL_TRY(lull_catalog_get_counter(s->catalog, LULL_COUNTER_STATE, &last, err));
-    r.state = (int64_t)last + 1;
-    lull_state_body_put(&body, d, name);
-    LULL_TRY(lull_change_record(s, &ch, &r, &body, err));
+    LULL_TRY(lull_store_put_state(s, &ch, d, &tail_key, name, &new_id, err));
     LULL_TRY(lull_change_end(s, &ch, err));
-    *id = r.state;
+    *id = new_id;
     for (size_t i = 0; s->n_damaged > 0 && i < d->n_pages; i++) forget_damaged(s, &d->pages[i]);
-    if (s->n_damaged > 0 && d->n_tail > 0) forget_damaged(s, &r.key);
+    if (s->n_damaged > 0 && d->n_tail > 0) forget_damaged(s, &tail_key);
 done:
     lull_change_abort(s, &ch);
-    lull_buffer_fini(&body);
     return st;
 }
 

@@ -207,9 +207,8 @@ LULL_NODISCARD lull_status lull_store_get_info(lull_store *s, lull_store_info *i
 
 /* ---- export and import ----------------------------------------------------------------------- */
 
-/* Write states [n] to one .lull file, with the names that they go by; pages of `since` (0: none) and
- * before are left out. without_text leaves tokens out where the card allows a wake without them.
- * The file appears at once, whole. */
+/* Write states [n] to one .lull file, with the names that they go by; pages that `since` (0: none)
+ * has are left out, and the receiver needs them. The file appears at once, whole. */
 LULL_NODISCARD lull_status lull_store_export(lull_store *s, const int64_t *ids, size_t n,
                                              int64_t since, const char *path, lull_error *err);
 /* Merge a .lull file: pages that are here already are not written again. Names that are taken are

@@ -69,8 +69,8 @@ LULL_NODISCARD lull_status lull_store_suspect(lull_store *s, lull_error *err);
  * both come through here. LULL_ECORRUPT when the body is not well formed. */
 LULL_NODISCARD lull_status lull_store_apply(lull_catalog *c, const lull_record *r,
                                             const uint8_t *body, size_t n_bytes, lull_error *err);
-/* The catalogue of one file of records, from all of it; on_damage as in lull_segment_scan. Parts are
- * checked if asked to be. */
+/* The catalogue of an export, into c. Frames, keys and bodies are checked, and that the file ends in its
+ * index; not the planes. LULL_ECORRUPT LULL_EIO */
 LULL_NODISCARD lull_status lull_store_index_export(lull_catalog *c, const lull_segment *seg,
                                                    lull_error *err);
 /* The row of a page's record. */
@@ -114,6 +114,24 @@ LULL_NODISCARD lull_status lull_change_checkpoint(lull_store *s, lull_change *ch
 LULL_NODISCARD lull_status lull_store_writable(const lull_store *s, lull_error *err);
 /* LULL_EINVAL with the rule that a name breaks. what: "name", "tag". */
 LULL_NODISCARD lull_status lull_name_check(const char *what, const char *name, lull_error *err);
+
+/* ---- store.c --------------------------------------------------------------------------------- */
+
+/* Is a page here, pending or in the catalogue, and not known to be damaged? */
+LULL_NODISCARD lull_status lull_store_has_page(lull_store *s, const lull_digest *key, bool *has,
+                                               lull_error *err);
+/* Within a change: bring the draft's pages into the catalogue and append its record. The tail was
+ * appended as a page under tail_key. LULL_ENOTFOUND when a page is nowhere. */
+LULL_NODISCARD lull_status lull_store_put_state(lull_store *s, lull_change *ch,
+                                                const lull_store_draft *d,
+                                                const lull_digest *tail_key, const char *name,
+                                                int64_t *id, lull_error *err);
+
+/* ---- find.c ---------------------------------------------------------------------------------- */
+
+/* lull_store_get, within a transaction. */
+LULL_NODISCARD lull_status lull_store_get_rows(lull_store *s, int64_t id, bool with_own_bytes,
+                                               lull_store_state *out, lull_error *err);
 
 /* ---- wake.c ---------------------------------------------------------------------------------- */
 

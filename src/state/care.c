@@ -1,0 +1,696 @@
+/* Care of a store: verify walks all of it, gc takes away what nothing refers to. */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "disk.h"
+#include "store_private.h"
+
+/* ---- verify ---------------------------------------------------------------------------------- */
+
+typedef struct verifier {
+    lull_store *s;
+    lull_store_finding_fn on_finding;
+    void *user;
+    size_t n_bad;
+    bool is_stopped;
+    lull_segment seg; /* the segment being looked at */
+    uint64_t committed;
+    lull_status st; /* a failure to look */
+    lull_error err;
+} verifier;
+
+static void report(verifier *v, const char *file, uint64_t offset, const char *what)
+{
+    v->n_bad++;
+    if (!v->is_stopped && v->on_finding) v->is_stopped = !v->on_finding(v->user, file, offset, what);
+}
+
+static void report_catalog(verifier *v, const char *what)
+{
+    report(v, v->s->catalog_path, 0, what);
+}
+
+/* A failed call is a finding when it is about damage, else the end of the walk. */
+static bool is_finding(verifier *v, lull_status st, const char *file, uint64_t offset,
+                       const lull_error *why)
+{
+    if (st == LULL_OK) return false;
+    if (st == LULL_ECORRUPT || st == LULL_EUNSUPPORTED || st == LULL_ENOTFOUND) {
+        report(v, file, offset, why->msg);
+    } else {
+        v->st = st;
+        v->err = *why;
+        v->is_stopped = true;
+    }
+    return true;
+}
+
+static void on_damage(void *user, uint64_t offset, const char *what)
+{
+    verifier *v = user;
+    if (offset < v->committed) report(v, v->seg.path, offset, what);
+}
+
+/* Does the catalogue's row of a page say what its record says? */
+static void compare_page(verifier *v, const lull_record *r, const lull_page_row *row)
+{
+    lull_page_row want = lull_page_row_of(r);
+    want.id = row->id;
+    if (r->type != LULL_RECORD_PAGE || memcmp(&want, row, sizeof want) != 0)
+        report(v, v->seg.path, row->offset, "the catalogue's page is not what stands there");
+}
+
+static bool verify_record(void *user, const lull_record *r)
+{
+    verifier *v = user;
+    lull_error why = {0};
+    if (r->offset >= v->committed) return false;
+    lull_status st = lull_segment_check_parts(&v->seg, r, &why);
+    is_finding(v, st, v->seg.path, r->offset, &why);
+    if (r->type == LULL_RECORD_PAGE) {
+        lull_digest key =
+            lull_store_page_key(&r->kv_identity, &r->parent, r->tokens, r->n_tokens);
+        if (memcmp(&key, &r->key, sizeof key) != 0)
+            report(v, v->seg.path, r->offset, "a page's key is not that of its tokens");
+    } else if (st == LULL_OK && r->type == LULL_RECORD_STATE) {
+        uint8_t *body;
+        lull_state_body b;
+        st = lull_segment_read_part(&v->seg, r, 0, &body, &why);
+        if (!is_finding(v, st, v->seg.path, r->offset, &why) &&
+            !lull_state_body_get(body, (size_t)r->parts[0].n_bytes, &b))
+            report(v, v->seg.path, r->offset, "a state's body is not well formed");
+        free(body);
+    }
+    return !v->is_stopped;
+}
+
+static lull_status verify_page_row(void *user, const lull_page_row *row, lull_error *err)
+{
+    verifier *v = user;
+    lull_record r;
+    lull_error why = {0};
+    (void)err;
+    lull_status st = lull_segment_read_record(&v->seg, row->offset, v->seg.end, &r, &why);
+    if (!is_finding(v, st, v->seg.path, row->offset, &why)) compare_page(v, &r, row);
+    return v->is_stopped ? LULL_ECANCELLED : LULL_OK;
+}
+
+/* One segment both ways: all its records, and all rows that point into it. */
+static void verify_segment(verifier *v, const lull_segment_row *row)
+{
+    char path[LULL_SEGMENT_PATH_MAX];
+    lull_error why = {0};
+    lull_status st = lull_segment_path(v->s->segments, row->id, path, &why);
+    if (st == LULL_OK) st = lull_segment_open(path, false, &v->seg, &why);
+    if (st == LULL_ENOTFOUND) { /* has gc been here? */
+        lull_segment_row now;
+        if (lull_catalog_find_segment(v->s->catalog, row->id, &now, NULL) == LULL_OK && now.id == 0)
+            return;
+    }
+    if (is_finding(v, st, path, 0, &why)) return;
+    v->committed = row->committed;
+    if (v->seg.id != row->id) report(v, path, 16, "the id in the header is not that of the name");
+    if (v->seg.end < row->committed)
+        report(v, path, v->seg.end, "the file ends before what the catalogue knows of");
+    uint64_t end;
+    st = lull_segment_scan(&v->seg, LULL_RECORD_ALIGN, verify_record, on_damage, v, &end, &why);
+    is_finding(v, st, path, 0, &why);
+    if (!v->is_stopped) {
+        st = lull_catalog_each_page(v->s->catalog, row->id, verify_page_row, v, &why);
+        if (st != LULL_ECANCELLED) is_finding(v, st, v->s->catalog_path, 0, &why);
+    }
+    lull_segment_close(&v->seg);
+}
+
+/* A state's row against its record, and its pages: there, and each after the one before. */
+static void verify_state(verifier *v, int64_t id)
+{
+    lull_error why = {0};
+    lull_state_row row;
+    char what[128], path[LULL_SEGMENT_PATH_MAX] = "";
+    lull_status st = lull_catalog_get_state(v->s->catalog, id, &row, &why);
+    if (is_finding(v, st, v->s->catalog_path, 0, &why) || row.id == 0) return;
+    lull_segment seg = {.fd = -1};
+    lull_record r;
+    st = lull_segment_path(v->s->segments, row.segment, path, &why);
+    if (st == LULL_OK) st = lull_segment_open(path, false, &seg, &why);
+    if (st == LULL_OK) st = lull_segment_read_record(&seg, row.offset, seg.end, &r, &why);
+    if (!is_finding(v, st, path, row.offset, &why) &&
+        (r.type != LULL_RECORD_STATE || r.state != id || r.at_ms != row.created_ms ||
+         r.n_bytes != row.n_bytes || r.n_tokens != row.n_tail ||
+         memcmp(&r.kv_identity, &row.kv_identity, sizeof r.kv_identity) != 0))
+        report(v, path, row.offset, "the catalogue's state is not what stands there");
+    lull_segment_close(&seg);
+    lull_digest parent = {{0}};
+    for (size_t i = 0; i < row.n_pages && !v->is_stopped; i++) {
+        lull_page_row page = {0};
+        if (row.pages[i] > 0) st = lull_catalog_get_page(v->s->catalog, row.pages[i], &page, &why);
+        if (is_finding(v, st, v->s->catalog_path, 0, &why)) break;
+        bool is_tail = row.n_tail > 0 && i + 1 == row.n_pages;
+        if (page.id != 0 && memcmp(&page.parent, &parent, sizeof parent) == 0 &&
+            memcmp(&page.kv_identity, &row.kv_identity, sizeof parent) == 0 &&
+            page.n_tokens == (is_tail ? row.n_tail : LULL_STORE_PAGE_TOKENS)) {
+            parent = page.key;
+            continue;
+        }
+        snprintf(what, sizeof what, "state #%" PRId64 ": page %zu of %zu %s", id, i, row.n_pages,
+                 page.id == 0 ? "is not in the store" : "does not follow upon the one before");
+        report_catalog(v, what);
+        break;
+    }
+    lull_state_row_fini(&row);
+}
+
+/* Every name and tag is of a state that there is. */
+static void verify_labels(verifier *v, const int64_t *ids, size_t n_ids)
+{
+    lull_error why = {0};
+    lull_move_row *moves;
+    lull_tag_row *tags;
+    size_t n;
+    char what[LULL_NAME_MAX + 128];
+    lull_status st = lull_catalog_list_moves(v->s->catalog, NULL, &moves, &n, &why);
+    is_finding(v, st, v->s->catalog_path, 0, &why);
+    for (size_t i = 0; i < n; i++) {
+        bool is_there = false;
+        for (size_t k = 0; k < n_ids && !is_there; k++) is_there = ids[k] == moves[i].state;
+        if (is_there) continue;
+        snprintf(what, sizeof what, "name %s stands at state #%" PRId64 ", which is not there",
+                 moves[i].name, moves[i].state);
+        report_catalog(v, what);
+    }
+    free(moves);
+    st = lull_catalog_list_tags(v->s->catalog, 0, &tags, &n, &why);
+    is_finding(v, st, v->s->catalog_path, 0, &why);
+    free(tags);
+}
+
+static lull_status verify(lull_store *s, lull_store_finding_fn on_finding, void *user,
+                          size_t *n_bad, lull_error *err)
+{
+    verifier v = {.s = s, .on_finding = on_finding, .user = user, .seg = {.fd = -1}};
+    lull_segment_row *segments = NULL;
+    int64_t *ids = NULL;
+    size_t n_segments = 0, n_ids = 0;
+    lull_error why = {0};
+    uint64_t value;
+    is_finding(&v, lull_catalog_inspect(s->catalog, &why), s->catalog_path, 0, &why);
+    for (int i = LULL_COUNTER_SEQ; i <= LULL_COUNTER_CHECKPOINT; i++) {
+        lull_status st = lull_catalog_get_counter(s->catalog, (lull_counter)i, &value, &why);
+        is_finding(&v, st, s->catalog_path, 0, &why);
+    }
+    lull_status st = lull_catalog_list_segments(s->catalog, &segments, &n_segments, &why);
+    is_finding(&v, st, s->catalog_path, 0, &why);
+    for (size_t i = 0; i < n_segments && !v.is_stopped; i++) verify_segment(&v, &segments[i]);
+    st = lull_catalog_list_states(s->catalog, 0, &ids, &n_ids, &why);
+    is_finding(&v, st, s->catalog_path, 0, &why);
+    for (size_t i = 0; i < n_ids && !v.is_stopped; i++) verify_state(&v, ids[i]);
+    if (!v.is_stopped) verify_labels(&v, ids, n_ids);
+    free(segments);
+    free(ids);
+    *n_bad = v.n_bad;
+    if (v.st != LULL_OK && err) *err = v.err;
+    return v.st;
+}
+
+lull_status lull_store_verify(lull_store *s, lull_store_finding_fn on_finding, void *user,
+                              size_t *n_bad, lull_error *err)
+{
+    *n_bad = 0;
+    if (s->is_export)
+        return lull_fail(err, LULL_EINVAL, "%s: an export: `lull import` verifies it", s->folder);
+    /* Damage is reported here, not mended. */
+    pthread_mutex_lock(&s->lock);
+    lull_status st = lull_store_usable(s, err);
+    if (st == LULL_OK) st = verify(s, on_finding, user, n_bad, err);
+    pthread_mutex_unlock(&s->lock);
+    return st;
+}
+
+/* ---- gc: what is alive ------------------------------------------------------------------------ */
+
+typedef struct live_page {
+    int64_t id;
+    uint64_t n_bytes;
+    uint32_t n_refs;
+} live_page;
+
+typedef struct live_state {
+    int64_t id;
+    uint64_t n_bytes;
+    int64_t *pages; /* owned [n_pages] */
+    size_t n_pages;
+    uint32_t n_refs; /* by names, kept history and leases */
+} live_state;
+
+typedef struct marks {
+    live_page *pages; /* owned [n_pages], in order of id */
+    size_t n_pages, cap_pages;
+    live_state *states; /* owned [n_states], in order of id */
+    size_t n_states;
+    lull_move_row *moves; /* owned [n_moves], in order of seq; seq 0: dropped */
+    bool *is_current;     /* owned [n_moves] */
+    size_t n_moves, n_dropped;
+    uint64_t n_bytes; /* of what is alive */
+} marks;
+
+static void fini_marks(marks *m)
+{
+    for (size_t i = 0; i < m->n_states; i++) free(m->states[i].pages);
+    free(m->states);
+    free(m->pages);
+    free(m->moves);
+    free(m->is_current);
+}
+
+static lull_status take_page(void *user, const lull_page_row *row, lull_error *err)
+{
+    marks *m = user;
+    if (m->n_pages == m->cap_pages) {
+        size_t cap = m->cap_pages ? 2 * m->cap_pages : 256;
+        live_page *pages = realloc(m->pages, cap * sizeof *pages);
+        if (!pages) return lull_fail(err, LULL_ENOMEM, "out of memory for the list of pages");
+        m->pages = pages;
+        m->cap_pages = cap;
+    }
+    m->pages[m->n_pages++] = (live_page){row->id, row->n_bytes, 0};
+    return LULL_OK;
+}
+
+static int by_id(const void *a, const void *b) /* both begin with their id */
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const lull_move_row *x = *(lull_move_row *const *)a, *y = *(lull_move_row *const *)b;
+    int order = strcmp(x->name, y->name);
+    return order != 0 ? order : x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+/* Count one more, or one less, that refers to a state; its pages follow it into and out of life. */
+static void refer(marks *m, int64_t id, int by)
+{
+    live_state *state = m->n_states ? bsearch(&id, m->states, m->n_states, sizeof *state, by_id)
+                                    : NULL;
+    if (!state) return;
+    bool was_alive = state->n_refs > 0;
+    state->n_refs = (uint32_t)((int64_t)state->n_refs + by);
+    if (was_alive == (state->n_refs > 0)) return;
+    m->n_bytes += by > 0 ? state->n_bytes : -state->n_bytes;
+    for (size_t i = 0; i < state->n_pages; i++) {
+        live_page *page = m->n_pages ? bsearch(&state->pages[i], m->pages, m->n_pages,
+                                               sizeof *page, by_id)
+                                     : NULL;
+        if (!page) continue;
+        page->n_refs = (uint32_t)((int64_t)page->n_refs + by);
+        if (by > 0 && page->n_refs == 1) m->n_bytes += page->n_bytes;
+        if (by < 0 && page->n_refs == 0) m->n_bytes -= page->n_bytes;
+    }
+}
+
+static lull_status load_marks(lull_store *s, marks *m, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    int64_t *ids = NULL;
+    lull_move_row **sorted = NULL;
+    size_t n_ids = 0;
+    LULL_TRY(lull_catalog_each_page(s->catalog, 0, take_page, m, err));
+    LULL_TRY(lull_catalog_list_states(s->catalog, 0, &ids, &n_ids, err));
+    LULL_TRY(lull_catalog_list_moves(s->catalog, NULL, &m->moves, &m->n_moves, err));
+    m->states = calloc(n_ids + 1, sizeof *m->states);
+    m->is_current = calloc(m->n_moves + 1, sizeof *m->is_current);
+    sorted = calloc(m->n_moves + 1, sizeof *sorted);
+    if (!m->states || !m->is_current || !sorted) {
+        st = lull_fail(err, LULL_ENOMEM, "out of memory for the list of states");
+        goto done;
+    }
+    for (size_t i = 0; i < n_ids; i++) {
+        lull_state_row row;
+        LULL_TRY(lull_catalog_get_state(s->catalog, ids[i], &row, err));
+        m->states[m->n_states++] = (live_state){
+            .id = ids[i], .n_bytes = row.n_bytes, .pages = row.pages, .n_pages = row.n_pages};
+        row.pages = NULL;
+        lull_state_row_fini(&row);
+    }
+    for (size_t i = 0; i < m->n_moves; i++) sorted[i] = &m->moves[i];
+    qsort(sorted, m->n_moves, sizeof *sorted, by_name);
+    for (size_t i = 0; i < m->n_moves; i++)
+        m->is_current[sorted[i] - m->moves] =
+            i + 1 == m->n_moves || strcmp(sorted[i]->name, sorted[i + 1]->name) != 0;
+    for (size_t i = 0; i < m->n_moves; i++) refer(m, m->moves[i].state, 1);
+done:
+    free(ids);
+    free(sorted);
+    return st;
+}
+
+/* Within a change, or a reading transaction for a dry run. */
+static lull_status mark(lull_store *s, marks *m, const lull_store_gc_options *options,
+                        lull_error *err)
+{
+    lull_status st = LULL_OK;
+    int64_t *leases = NULL;
+    size_t n_leases;
+    LULL_TRY(load_marks(s, m, err));
+    LULL_TRY(lull_wake_leases(s, &leases, &n_leases, err));
+    for (size_t i = 0; i < n_leases; i++) refer(m, leases[i], 1);
+    uint64_t now = lull_disk_now_ms();
+    for (size_t i = 0; i < m->n_moves; i++) { /* the oldest first */
+        lull_move_row *move = &m->moves[i];
+        bool is_old = options->max_age_ms > 0 && move->at_ms < now &&
+                      now - move->at_ms > options->max_age_ms;
+        bool is_too_much = options->max_bytes > 0 && m->n_bytes > options->max_bytes;
+        if (m->is_current[i] || !(is_old || is_too_much)) continue;
+        refer(m, move->state, -1);
+        if (!options->is_dry_run) LULL_TRY(lull_catalog_drop_move(s->catalog, move->seq, err));
+        move->seq = 0;
+        m->n_dropped++;
+    }
+done:
+    free(leases);
+    return st;
+}
+
+static lull_status drop_tags(lull_store *s, int64_t state, lull_error *err)
+{
+    lull_tag_row *tags;
+    size_t n;
+    lull_status st = lull_catalog_list_tags(s->catalog, state, &tags, &n, err);
+    for (size_t i = 0; st == LULL_OK && i < n; i++)
+        st = lull_catalog_set_tag(s->catalog, state, tags[i].tag, false, err);
+    free(tags);
+    return st;
+}
+
+/* Take the rows of what is dead away, and write down what is left. */
+static lull_status sweep(lull_store *s, const marks *m, bool is_dry_run,
+                         lull_store_gc_report *report, lull_change *ch, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    for (size_t i = 0; i < m->n_states; i++) {
+        if (m->states[i].n_refs > 0) continue;
+        report->n_states++;
+        if (is_dry_run) continue;
+        LULL_TRY(drop_tags(s, m->states[i].id, err));
+        LULL_TRY(lull_catalog_drop_state(s->catalog, m->states[i].id, err));
+    }
+    for (size_t i = 0; i < m->n_pages; i++) {
+        if (m->pages[i].n_refs > 0) continue;
+        report->n_pages++;
+        if (!is_dry_run) LULL_TRY(lull_catalog_drop_page(s->catalog, m->pages[i].id, err));
+    }
+    if (!is_dry_run && (report->n_states > 0 || report->n_pages > 0 || m->n_dropped > 0))
+        LULL_TRY(lull_change_checkpoint(s, ch, err));
+done:
+    return st;
+}
+
+/* ---- gc: segments ----------------------------------------------------------------------------- */
+
+typedef struct moving {
+    const marks *marks;
+    lull_page_row *pages; /* owned [n_pages]: those alive */
+    size_t n_pages, cap;
+    uint64_t live_bytes;
+} moving;
+
+/* What has come since the marks were set is alive. */
+static bool is_page_dead(const marks *m, int64_t id)
+{
+    const live_page *page =
+        m->n_pages ? bsearch(&id, m->pages, m->n_pages, sizeof *page, by_id) : NULL;
+    return page && page->n_refs == 0;
+}
+
+static bool is_state_dead(const marks *m, int64_t id)
+{
+    const live_state *state =
+        m->n_states ? bsearch(&id, m->states, m->n_states, sizeof *state, by_id) : NULL;
+    return state && state->n_refs == 0;
+}
+
+static lull_status take_moving(void *user, const lull_page_row *row, lull_error *err)
+{
+    moving *m = user;
+    if (is_page_dead(m->marks, row->id)) return LULL_OK; /* a dry run's row is still there */
+    if (m->n_pages == m->cap) {
+        size_t cap = m->cap ? 2 * m->cap : 64;
+        lull_page_row *pages = realloc(m->pages, cap * sizeof *pages);
+        if (!pages) return lull_fail(err, LULL_ENOMEM, "out of memory for a segment's pages");
+        m->pages = pages;
+        m->cap = cap;
+    }
+    m->pages[m->n_pages++] = *row;
+    m->live_bytes += row->n_bytes;
+    return LULL_OK;
+}
+
+/* Append a copy of a record that was checked on the way; *r says where it is now. */
+static lull_status copy_record(lull_store *s, const lull_segment *from, lull_record *r,
+                               lull_error *err)
+{
+    uint8_t *bytes[LULL_RECORD_PARTS] = {0};
+    lull_status st = LULL_OK;
+    for (int i = 0; i < LULL_RECORD_PARTS; i++)
+        if (r->parts[i].n_bytes > 0) LULL_TRY(lull_segment_read_part(from, r, i, &bytes[i], err));
+    LULL_TRY(lull_store_ready_writer(s, err));
+    const void *parts[LULL_RECORD_PARTS] = {bytes[0], bytes[1]};
+    LULL_TRY(lull_segment_append(&s->writers[s->n_writers - 1], r, parts, err));
+done:
+    for (int i = 0; i < LULL_RECORD_PARTS; i++) free(bytes[i]);
+    return st;
+}
+
+/* Is it worth it, or for the dry run: would it be? */
+static lull_status weigh(lull_store *s, const lull_segment_row *row, moving *m, int64_t **states,
+                         size_t *n_states, bool *is_dead, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    *states = NULL;
+    *n_states = 0;
+    LULL_TRY(lull_catalog_each_page(s->catalog, row->id, take_moving, m, err));
+    LULL_TRY(lull_catalog_list_states(s->catalog, row->id, states, n_states, err));
+    for (size_t i = 0; i < *n_states; i++) {
+        lull_state_row state;
+        LULL_TRY(lull_catalog_get_state(s->catalog, (*states)[i], &state, err));
+        if (!is_state_dead(m->marks, state.id)) m->live_bytes += state.n_bytes;
+        lull_state_row_fini(&state);
+    }
+    uint64_t used = row->committed > LULL_RECORD_ALIGN ? row->committed - LULL_RECORD_ALIGN : 0;
+    *is_dead = m->live_bytes <= used / 2;
+done:
+    return st;
+}
+
+/* Copy what lives in a segment that is locked to us, point the rows to it, and remove the file. */
+static lull_status move_records(lull_store *s, const lull_segment *old, moving *m,
+                                const int64_t *states, size_t n_states, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    lull_change ch = {.is_done = true};
+    lull_record *moved = calloc(n_states + 1, sizeof *moved);
+    if (!moved) return lull_fail(err, LULL_ENOMEM, "out of memory for a segment's states");
+    for (size_t i = 0; i < m->n_pages; i++) {
+        lull_record r = lull_record_of(&m->pages[i]);
+        int64_t id = m->pages[i].id;
+        LULL_TRY(copy_record(s, old, &r, err));
+        m->pages[i] = lull_page_row_of(&r);
+        m->pages[i].id = id;
+    }
+    for (size_t i = 0; i < n_states; i++) {
+        lull_state_row row;
+        LULL_TRY(lull_catalog_get_state(s->catalog, states[i], &row, err));
+        uint64_t offset = row.offset;
+        lull_state_row_fini(&row);
+        LULL_TRY(lull_segment_read_record(old, offset, old->end, &moved[i], err));
+        LULL_TRY(copy_record(s, old, &moved[i], err));
+    }
+    LULL_TRY(lull_change_begin(s, &ch, err));
+    for (size_t i = 0; i < m->n_pages; i++) {
+        lull_page_row now; /* another gc may have dropped it */
+        LULL_TRY(lull_catalog_get_page(s->catalog, m->pages[i].id, &now, err));
+        if (now.id != 0 && now.segment == old->id)
+            LULL_TRY(lull_catalog_move_page(s->catalog, &m->pages[i], err));
+    }
+    for (size_t i = 0; i < n_states; i++) {
+        lull_state_row row;
+        LULL_TRY(lull_catalog_get_state(s->catalog, states[i], &row, err));
+        row.segment = moved[i].segment;
+        row.offset = moved[i].offset;
+        row.n_bytes = moved[i].n_bytes;
+        if (row.id != 0) st = lull_catalog_put_state(s->catalog, &row, err);
+        lull_state_row_fini(&row);
+        if (st != LULL_OK) goto done;
+    }
+    LULL_TRY(lull_catalog_drop_segment(s->catalog, old->id, err));
+    /* The old segment's records of names and tags go with it. */
+    LULL_TRY(lull_change_checkpoint(s, &ch, err));
+    LULL_TRY(lull_change_end(s, &ch, err));
+    LULL_TRY(lull_disk_unlink(old->path, err));
+    LULL_TRY(lull_disk_sync_folder(s->segments, err));
+done:
+    lull_change_abort(s, &ch);
+    free(moved);
+    return st;
+}
+
+/* Rewrite a segment that is mostly dead, unless somebody writes to it. */
+static lull_status rewrite(lull_store *s, const lull_segment_row *row, const marks *alive,
+                           bool is_dry_run, lull_store_gc_report *report, lull_error *err)
+{
+    moving m = {.marks = alive};
+    int64_t *states = NULL;
+    size_t n_states = 0;
+    bool is_dead = false;
+    lull_segment old = {.fd = -1};
+    lull_status st = LULL_OK;
+    char path[LULL_SEGMENT_PATH_MAX];
+    for (size_t i = 0; i < s->n_writers; i++)
+        if (s->writers[i].id == row->id) return LULL_OK;
+    LULL_TRY(weigh(s, row, &m, &states, &n_states, &is_dead, err));
+    if (!is_dead) goto done;
+    LULL_TRY(lull_segment_path(s->segments, row->id, path, err));
+    st = lull_segment_open(path, true, &old, err);
+    if (st == LULL_EEXIST || st == LULL_ECORRUPT || st == LULL_ENOTFOUND) {
+        st = LULL_OK; /* in use, damaged (verify tells), or gone */
+        goto done;
+    }
+    if (st != LULL_OK) goto done;
+    lull_segment_row now; /* locked: is it still what was weighed? */
+    LULL_TRY(lull_catalog_find_segment(s->catalog, row->id, &now, err));
+    if (now.id == 0 || now.committed != row->committed) goto done;
+    if (is_dry_run) {
+        report->bytes_after -= old.end - m.live_bytes;
+        report->n_segments++;
+        goto done;
+    }
+    st = move_records(s, &old, &m, states, n_states, err);
+    if (st == LULL_OK) {
+        report->n_segments++;
+    } else if (st == LULL_ECORRUPT && !lull_catalog_is_damaged(s->catalog)) {
+        st = LULL_OK; /* damaged records are not thrown away with the rest: verify tells */
+    }
+done:
+    lull_segment_close(&old);
+    free(m.pages);
+    free(states);
+    return st;
+}
+
+/* The bytes of all segment files. */
+static lull_status count_files(lull_store *s, uint64_t *n_bytes, size_t *n_files, lull_error *err)
+{
+    DIR *dir = opendir(s->segments);
+    *n_bytes = 0;
+    *n_files = 0;
+    if (!dir) return lull_fail(err, LULL_EIO, "%s: %s", s->segments, strerror(errno));
+    for (struct dirent *e; (e = readdir(dir));) {
+        struct stat info;
+        if (lull_segment_id_of(e->d_name) == 0 || fstatat(dirfd(dir), e->d_name, &info, 0) < 0)
+            continue;
+        *n_bytes += (uint64_t)info.st_size;
+        ++*n_files;
+    }
+    closedir(dir);
+    return LULL_OK;
+}
+
+static lull_status gc(lull_store *s, const lull_store_gc_options *options,
+                      lull_store_gc_report *report, lull_error *err)
+{
+    static const lull_store_gc_options none = {0};
+    if (!options) options = &none;
+    marks m = {0};
+    lull_change ch = {.is_done = true};
+    lull_segment_row *segments = NULL;
+    size_t n_segments = 0, n_files;
+    bool is_locked = false;
+    *report = (lull_store_gc_report){0};
+    lull_status st = LULL_OK;
+    LULL_TRY(lull_store_writable(s, err));
+    LULL_TRY(count_files(s, &report->bytes_before, &n_files, err));
+    report->bytes_after = report->bytes_before;
+    /* No state is leased while it is decided what is alive. */
+    LULL_TRY(lull_lock_file(s->gc_fd, s->locks, LOCK_EX, 60000, err));
+    is_locked = true;
+    if (options->is_dry_run)
+        LULL_TRY(lull_catalog_begin(s->catalog, false, err));
+    else
+        LULL_TRY(lull_change_begin(s, &ch, err));
+    LULL_TRY(mark(s, &m, options, err));
+    LULL_TRY(sweep(s, &m, options->is_dry_run, report, &ch, err));
+    if (options->is_dry_run)
+        lull_catalog_rollback(s->catalog);
+    else if (report->n_states > 0 || report->n_pages > 0 || m.n_dropped > 0)
+        LULL_TRY(lull_change_end(s, &ch, err));
+    else
+        lull_change_abort(s, &ch);
+    flock(s->gc_fd, LOCK_UN);
+    is_locked = false;
+    LULL_TRY(lull_catalog_list_segments(s->catalog, &segments, &n_segments, err));
+    for (size_t i = 0; i < n_segments; i++)
+        LULL_TRY(rewrite(s, &segments[i], &m, options->is_dry_run, report, err));
+    if (!options->is_dry_run) LULL_TRY(count_files(s, &report->bytes_after, &n_files, err));
+done:
+    lull_change_abort(s, &ch);
+    lull_catalog_rollback(s->catalog);
+    if (is_locked) flock(s->gc_fd, LOCK_UN);
+    fini_marks(&m);
+    free(segments);
+    return st;
+}
+
+lull_status lull_store_gc(lull_store *s, const lull_store_gc_options *options,
+                          lull_store_gc_report *report, lull_error *err)
+{
+    lull_status st;
+    LULL_STORE_CALL(s, st, gc(s, options, report, err), err);
+    return st;
+}
+
+/* ---- numbers ---------------------------------------------------------------------------------- */
+
+static lull_status get_info(lull_store *s, lull_store_info *info, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    marks m = {0};
+    int64_t *leases = NULL;
+    *info = (lull_store_info){0};
+    LULL_TRY(lull_catalog_begin(s->catalog, false, err));
+    LULL_TRY(load_marks(s, &m, err));
+    info->n_states = m.n_states;
+    info->n_pages = m.n_pages;
+    for (size_t i = 0; i < m.n_moves; i++) info->n_names += m.is_current[i];
+    for (size_t i = 0; i < m.n_pages; i++) info->live_bytes += m.pages[i].n_bytes;
+    for (size_t i = 0; i < m.n_states; i++) info->live_bytes += m.states[i].n_bytes;
+    LULL_TRY(lull_catalog_bytes(s->catalog, &info->catalog_bytes, err));
+    if (s->is_export) {
+        struct stat file;
+        if (stat(s->folder, &file) == 0) info->segment_bytes = (uint64_t)file.st_size;
+        info->n_segments = 1;
+        goto done;
+    }
+    LULL_TRY(count_files(s, &info->segment_bytes, &info->n_segments, err));
+    if (!s->is_read_only) LULL_TRY(lull_wake_leases(s, &leases, &info->n_leases, err));
+done:
+    lull_catalog_rollback(s->catalog);
+    fini_marks(&m);
+    free(leases);
+    return st;
+}
+
+lull_status lull_store_get_info(lull_store *s, lull_store_info *info, lull_error *err)
+{
+    lull_status st;
+    LULL_STORE_CALL(s, st, get_info(s, info, err), err);
+    return st;
+}
