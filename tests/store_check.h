@@ -124,7 +124,8 @@ static inline const char *wake_wrong(lull_store *s, int64_t id, const int32_t *t
     *st = lull_store_get(s, id, false, &state, err);
     if (*st != LULL_OK) return NULL;
     size_t n_tail = state.n_tail, n = state.n_pages + (n_tail > 0), n_there = state.n_tokens;
-    lull_digest identity = state.kv_identity;
+    lull_digest identity;
+    memcpy(&identity, state.kv_identity, sizeof identity);
     lull_store_state_fini(&state);
     if (tokens && n_there != n_tokens) return "another number of tokens";
     lull_store_view *views = calloc(n + 1, sizeof *views);

@@ -101,7 +101,6 @@ static void test_round_trip(void **state)
     lull_store_close(s);
 }
 
-
 /* ---- sharing ---------------------------------------------------------------------------------- */
 
 /* A thousand forks of 4,000 tokens, by name and by sleep, cost their page lists. */
@@ -378,8 +377,8 @@ static void test_transfer(void **state)
     OK(lull_store_set_tag(s, ids[0], "tag", true, &err));
     b->draft.parent = ids[0];
     OK(sleep_made(s, b, "b", 0, &ids[1], &err));
-    OK(lull_store_export(s, ids, 2, 0, path, &err));
-    OK(lull_store_export(s, &ids[1], 1, ids[0], more, &err));
+    OK(lull_store_export(s, ids, 2, 0, NULL, path, &err));
+    OK(lull_store_export(s, &ids[1], 1, ids[0], NULL, more, &err));
     lull_store_close(s);
 
     OK(lull_store_open_export(path, &e, &err)); /* woken in place */
@@ -812,7 +811,8 @@ static void damage_store(int n_samples, uint64_t seed)
         bool is_catalog = i % 2 == 1;
         int file = is_catalog ? n_files - 1 : (int)((draw(&seed) >> 40) % (uint64_t)(n_files - 1));
         uint64_t offset = (draw(&seed) >> 20) % sizes[file];
-        if (!is_catalog && draw(&seed) % 2) offset = offset / 4096 * 4096 + (draw(&seed) >> 40) % 480;
+        if (!is_catalog && draw(&seed) % 2)
+            offset = offset / 4096 * 4096 + (draw(&seed) >> 40) % 480;
         temp_folder(copy);
         copy_tree(folder, copy);
         snprintf(path, sizeof path, "%s/%s", copy, files[file]);
@@ -889,7 +889,7 @@ static void test_damage_export(void **state)
     int64_t id, *got;
     size_t n;
     OK(sleep_made(s, m, "x", 0, &id, &err));
-    OK(lull_store_export(s, &id, 1, 0, path, &err));
+    OK(lull_store_export(s, &id, 1, 0, NULL, path, &err));
     lull_store_close(s);
     struct stat info;
     assert_int_equal(stat(path, &info), 0);
@@ -930,9 +930,10 @@ int main(int argc, char **argv)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
     const struct CMUnitTest quick[] = {
-        TEST(test_round_trip), TEST(test_sharing),  TEST(test_costs),         TEST(test_names),
-        TEST(test_rebuild),    TEST(test_transfer), TEST(test_gc),            TEST(test_leases),
-        TEST(test_race),       TEST(test_crowd),    TEST(test_views_outlive), TEST(test_damage),
+        TEST(test_round_trip), TEST(test_sharing),       TEST(test_costs),
+        TEST(test_names),      TEST(test_rebuild),       TEST(test_transfer),
+        TEST(test_gc),         TEST(test_leases),        TEST(test_race),
+        TEST(test_crowd),      TEST(test_views_outlive), TEST(test_damage),
         TEST(test_heal),       TEST(test_damage_export),
     };
     const struct CMUnitTest full[] = {TEST(test_crowd_full), TEST(test_damage_full)};

@@ -97,8 +97,7 @@ static void note_durable(int fd)
         FILE *out = fopen(name, "w");
         DIR *dir = opendir(path);
         for (struct dirent *e; (e = readdir(dir));)
-            if (e->d_name[0] != '.')
-                fprintf(out, "%lu %s\n", (unsigned long)e->d_ino, e->d_name);
+            if (e->d_name[0] != '.') fprintf(out, "%lu %s\n", (unsigned long)e->d_ino, e->d_name);
         closedir(dir);
         fclose(out);
     }
@@ -270,7 +269,7 @@ static int work(int to_parent)
             st = run_step(s, &m, step, &err);
             if (step % 8 == 6 && m.step[3] >= 0 && st == LULL_EEXIST) st = LULL_EIO; /* d stayed */
         }
-if (getenv("DBG") && st) fprintf(stderr, "step %d %s\n", step, err.msg);
+        if (getenv("DBG") && st) fprintf(stderr, "step %d %s\n", step, err.msg);
         char outcome = st == LULL_OK ? '+' : '-';
         if (st == LULL_OK) m = after(m, step);
         if (st != LULL_OK && st != LULL_EIO && st != LULL_EFULL) {

@@ -28,7 +28,8 @@ typedef struct verifier {
 static void report(verifier *v, const char *file, uint64_t offset, const char *what)
 {
     v->n_bad++;
-    if (!v->is_stopped && v->on_finding) v->is_stopped = !v->on_finding(v->user, file, offset, what);
+    if (!v->is_stopped && v->on_finding)
+        v->is_stopped = !v->on_finding(v->user, file, offset, what);
 }
 
 static void report_catalog(verifier *v, const char *what)
@@ -74,8 +75,7 @@ static bool verify_record(void *user, const lull_record *r)
     lull_status st = lull_segment_check_parts(&v->seg, r, &why);
     is_finding(v, st, v->seg.path, r->offset, &why);
     if (r->type == LULL_RECORD_PAGE) {
-        lull_digest key =
-            lull_store_page_key(&r->kv_identity, &r->parent, r->tokens, r->n_tokens);
+        lull_digest key = lull_store_page_key(&r->kv_identity, &r->parent, r->tokens, r->n_tokens);
         if (memcmp(&key, &r->key, sizeof key) != 0)
             report(v, v->seg.path, r->offset, "a page's key is not that of its tokens");
     } else if (st == LULL_OK && r->type == LULL_RECORD_STATE) {
@@ -299,17 +299,17 @@ static int by_name(const void *a, const void *b)
 /* Count one more, or one less, that refers to a state; its pages follow it into and out of life. */
 static void refer(marks *m, int64_t id, int by)
 {
-    live_state *state = m->n_states ? bsearch(&id, m->states, m->n_states, sizeof *state, by_id)
-                                    : NULL;
+    live_state *state =
+        m->n_states ? bsearch(&id, m->states, m->n_states, sizeof *state, by_id) : NULL;
     if (!state) return;
     bool was_alive = state->n_refs > 0;
     state->n_refs = (uint32_t)((int64_t)state->n_refs + by);
     if (was_alive == (state->n_refs > 0)) return;
     m->n_bytes += by > 0 ? state->n_bytes : -state->n_bytes;
     for (size_t i = 0; i < state->n_pages; i++) {
-        live_page *page = m->n_pages ? bsearch(&state->pages[i], m->pages, m->n_pages,
-                                               sizeof *page, by_id)
-                                     : NULL;
+        live_page *page = m->n_pages
+                              ? bsearch(&state->pages[i], m->pages, m->n_pages, sizeof *page, by_id)
+                              : NULL;
         if (!page) continue;
         page->n_refs = (uint32_t)((int64_t)page->n_refs + by);
         if (by > 0 && page->n_refs == 1) m->n_bytes += page->n_bytes;
@@ -366,8 +366,8 @@ static lull_status mark(lull_store *s, marks *m, const lull_store_gc_options *op
     uint64_t now = lull_disk_now_ms();
     for (size_t i = 0; i < m->n_moves; i++) { /* the oldest first */
         lull_move_row *move = &m->moves[i];
-        bool is_old = options->max_age_ms > 0 && move->at_ms < now &&
-                      now - move->at_ms > options->max_age_ms;
+        bool is_old =
+            options->max_age_ms > 0 && move->at_ms < now && now - move->at_ms > options->max_age_ms;
         bool is_too_much = options->max_bytes > 0 && m->n_bytes > options->max_bytes;
         if (m->is_current[i] || !(is_old || is_too_much)) continue;
         refer(m, move->state, -1);

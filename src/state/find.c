@@ -235,8 +235,8 @@ lull_status lull_store_get_rows(lull_store *s, int64_t id, bool with_own_bytes,
         .n_tail = row.n_tail,
         .created_ms = row.created_ms,
         .bytes = row.page_bytes + row.n_bytes,
-        .kv_identity = row.kv_identity,
     };
+    memcpy(out->kv_identity, row.kv_identity.bytes, sizeof out->kv_identity);
     if (with_own_bytes) LULL_TRY(count_own(s, &row, &out->own_bytes, err));
     out->card = row.card;
     out->session = row.session;

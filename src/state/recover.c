@@ -187,7 +187,7 @@ typedef struct replay {
     size_t n_items, cap;
     int64_t *live; /* of the checkpoint: states in order of id; NULL without one */
     size_t n_live;
-    uint64_t base; /* seq up to which names and tags are known */
+    uint64_t base;  /* seq up to which names and tags are known */
     bool is_export; /* one file, from a stranger: nothing in it may be wrong; planes are not read */
     bool has_index; /* of the export: the last record so far is its index */
     lull_error err;
@@ -346,7 +346,8 @@ static lull_status replay_sources(lull_catalog *c, source *sources, size_t n, bo
     for (size_t i = 0; i < n; i++) {
         source *src = &sources[i];
         p.i_source = i;
-        LULL_TRY(lull_segment_scan(&src->seg, src->from, take_record, refuse_damage, &p, &src->end, err));
+        LULL_TRY(lull_segment_scan(&src->seg, src->from, take_record, refuse_damage, &p, &src->end,
+                                   err));
         if (p.st != LULL_OK) {
             if (err) *err = p.err;
             st = p.st;

@@ -210,7 +210,8 @@ static lull_status has_pages(lull_store *s, const lull_digest *keys, size_t n, b
                              lull_error *err)
 {
     lull_status st = lull_catalog_begin(s->catalog, false, err);
-    for (size_t i = 0; st == LULL_OK && i < n; i++) st = lull_store_has_page(s, &keys[i], &has[i], err);
+    for (size_t i = 0; st == LULL_OK && i < n; i++)
+        st = lull_store_has_page(s, &keys[i], &has[i], err);
     lull_catalog_rollback(s->catalog);
     return st;
 }

@@ -1,4 +1,5 @@
-/* The store: sleeping states on disk, and the pages that they share.
+/* The store from inside: the pages that states share, putting them down and mapping them. What users
+ * of the library see is lull/store.h.
  *
  * A page is an opaque payload under a key: the digest of all tokens up to its end and of what
  * computed it, so equal keys mean equal bytes and a page is kept once. A state is a list of pages, a
@@ -23,31 +24,11 @@
 #ifndef LULL_STATE_STORE_H
 #define LULL_STATE_STORE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "error.h"
 #include "hash.h"
+#include "lull/store.h"
 
-typedef struct lull_store lull_store;
-
-enum { LULL_STORE_PLANES = 2, LULL_STORE_PAGE_TOKENS = 64, LULL_NAME_MAX = 200 };
-
-/* ---- opening --------------------------------------------------------------------------------- */
-
-typedef struct lull_store_options {
-    bool is_read_only;          /* never creates nor repairs */
-    uint64_t max_segment_bytes; /* a new segment is begun past this; 0: 1 GiB */
-} lull_store_options;
-
-/* Open a folder, made when it is missing. options may be NULL. A missing or damaged catalogue is
- * made again from the segments; a torn record at a segment's end is ignored.
- *   LULL_EIO LULL_ECORRUPT (file, offset, field)  LULL_EUNSUPPORTED (a newer format)  LULL_ENOMEM */
-LULL_NODISCARD lull_status lull_store_open(const char *folder, const lull_store_options *options,
-                                           lull_store **out, lull_error *err);
-void lull_store_close(lull_store *s); /* gives its leases back; accepts NULL */
-const char *lull_store_folder(const lull_store *s);
+enum { LULL_STORE_PLANES = 2, LULL_STORE_PAGE_TOKENS = 64 };
 
 /* ---- sleeping -------------------------------------------------------------------------------- */
 
@@ -100,40 +81,6 @@ LULL_NODISCARD lull_status lull_store_sleep(lull_store *s, const lull_store_draf
                                             const char *name, int64_t expected, int64_t *id,
                                             lull_error *err);
 
-/* ---- finding --------------------------------------------------------------------------------- */
-
-typedef struct lull_store_state {
-    int64_t id, parent;
-    size_t n_tokens, n_pages, n_tail;
-    uint64_t created_ms; /* since 1970 */
-    uint64_t bytes;      /* of its pages and its own record; shared ones count in full */
-    uint64_t own_bytes;  /* what only this state holds on to */
-    lull_digest kv_identity;
-    char *card, *session; /* owned, NUL-terminated */
-    char **names, **tags; /* owned [n_names], [n_tags] */
-    size_t n_names, n_tags;
-} lull_store_state;
-void lull_store_state_fini(lull_store_state *st);
-
-/* What a user writes: NAME, NAME@{n}, either with :TOKEN behind (*token out, SIZE_MAX without), or
- * #ID. LULL_EINVAL (how it should be written), LULL_ENOTFOUND (with the nearest name, if any). */
-LULL_NODISCARD lull_status lull_store_resolve(lull_store *s, const char *text, int64_t *id,
-                                              size_t *token, lull_error *err);
-/* *out is to be finished. with_own_bytes: compute own_bytes (else 0). LULL_ENOTFOUND, LULL_EIO. */
-LULL_NODISCARD lull_status lull_store_get(lull_store *s, int64_t id, bool with_own_bytes,
-                                          lull_store_state *out, lull_error *err);
-/* All states in order of id: ids owned (free()). */
-LULL_NODISCARD lull_status lull_store_list(lull_store *s, int64_t **ids, size_t *n,
-                                           lull_error *err);
-
-typedef struct lull_store_move {
-    int64_t state;
-    uint64_t at_ms;
-} lull_store_move;
-/* Where a name stood, newest first: moves owned (free()). LULL_ENOTFOUND. */
-LULL_NODISCARD lull_status lull_store_history(lull_store *s, const char *name,
-                                              lull_store_move **moves, size_t *n, lull_error *err);
-
 /* ---- waking ---------------------------------------------------------------------------------- */
 
 /* A page of a state, in place. Planes are views of a mapped file until lull_store_unpin of the page;
@@ -160,63 +107,5 @@ LULL_NODISCARD lull_status lull_store_map_pages(lull_store *s, const lull_digest
 LULL_NODISCARD lull_status lull_store_check(lull_store *s, const lull_store_view *v,
                                             lull_error *err);
 void lull_store_unpin(lull_store *s, lull_store_view *views, size_t n);
-
-/* ---- names and tags -------------------------------------------------------------------------- */
-
-/* Set a name, as after a sleep (expected as there). */
-LULL_NODISCARD lull_status lull_store_set_name(lull_store *s, const char *name, int64_t id,
-                                               int64_t expected, lull_error *err);
-/* LULL_EEXIST when `to` is taken. History moves along. */
-LULL_NODISCARD lull_status lull_store_rename(lull_store *s, const char *from, const char *to,
-                                             lull_error *err);
-/* Take a name away; its states stay until gc finds nothing that refers to them. */
-LULL_NODISCARD lull_status lull_store_remove_name(lull_store *s, const char *name, lull_error *err);
-LULL_NODISCARD lull_status lull_store_set_tag(lull_store *s, int64_t id, const char *tag,
-                                              bool is_set, lull_error *err);
-
-/* ---- care ------------------------------------------------------------------------------------ */
-
-/* A finding of verify: file, offset, and what is wrong. Return false to stop. */
-typedef bool (*lull_store_finding_fn)(void *user, const char *file, uint64_t offset,
-                                      const char *what);
-/* Walk every record of every segment and every row of the catalogue: frames, checksums, keys'
- * parents, references. *n_bad out. Failures are about running, not findings. */
-LULL_NODISCARD lull_status lull_store_verify(lull_store *s, lull_store_finding_fn on_finding,
-                                             void *user, size_t *n_bad, lull_error *err);
-
-typedef struct lull_store_gc_options {
-    uint64_t max_bytes;  /* drop the oldest unnamed history past this; 0: no limit */
-    uint64_t max_age_ms; /* of moves kept in a name's history; 0: no limit */
-    bool is_dry_run;
-} lull_store_gc_options;
-typedef struct lull_store_gc_report {
-    size_t n_states, n_pages, n_segments; /* removed; segments rewritten or removed */
-    uint64_t bytes_before, bytes_after;
-} lull_store_gc_report;
-/* Remove what no name, no kept history and no lease refers to; rewrite segments that are mostly
- * dead. Safe beside readers and writers. */
-LULL_NODISCARD lull_status lull_store_gc(lull_store *s, const lull_store_gc_options *options,
-                                         lull_store_gc_report *report, lull_error *err);
-
-typedef struct lull_store_info {
-    size_t n_states, n_names, n_pages, n_segments, n_leases;
-    uint64_t segment_bytes, catalog_bytes, live_bytes;
-} lull_store_info;
-LULL_NODISCARD lull_status lull_store_get_info(lull_store *s, lull_store_info *info,
-                                               lull_error *err);
-
-/* ---- export and import ----------------------------------------------------------------------- */
-
-/* Write states [n] to one .lull file, with the names that they go by; pages that `since` (0: none)
- * has are left out, and the receiver needs them. The file appears at once, whole. */
-LULL_NODISCARD lull_status lull_store_export(lull_store *s, const int64_t *ids, size_t n,
-                                             int64_t since, const char *path, lull_error *err);
-/* Merge a .lull file: pages that are here already are not written again. Names that are taken are
- * given a suffix unless is_replacing. *ids owned (free()), the states in the file's order. */
-LULL_NODISCARD lull_status lull_store_import(lull_store *s, const char *path, bool is_replacing,
-                                             int64_t **ids, size_t *n, lull_error *err);
-/* A .lull file as a read-only store, woken in place. */
-LULL_NODISCARD lull_status lull_store_open_export(const char *path, lull_store **out,
-                                                  lull_error *err);
 
 #endif

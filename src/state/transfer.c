@@ -20,6 +20,7 @@ typedef struct exporter {
     int64_t *pages;    /* owned [n_pages]: what is in the file, or left out of it; in order */
     size_t n_pages, cap;
     uint64_t seq;
+    const char *const *sessions; /* [states] instead of theirs; NULL: as they are */
 } exporter;
 
 /* Is a page in the list? *at: where it is, or belongs. */
@@ -147,7 +148,8 @@ static lull_status draft_of(lull_store *s, const lull_state_row *row, lull_store
     };
     for (size_t i = 0; i < row->n_pages; i++) {
         lull_page_row page = {0};
-        if (row->pages[i] > 0) LULL_TRY(lull_catalog_get_page(s->catalog, row->pages[i], &page, err));
+        if (row->pages[i] > 0)
+            LULL_TRY(lull_catalog_get_page(s->catalog, row->pages[i], &page, err));
         if (page.id == 0) {
             st = lull_fail(err, LULL_ECORRUPT, "state #%" PRId64 ": page %zu is not in the store",
                            row->id, i);
@@ -186,6 +188,7 @@ static lull_status export_state(exporter *x, const int64_t *ids, size_t n, size_
         if (ids[i] == row.parent) d.parent = (int64_t)i + 1;
     d.tags = (const char *const *)info.tags;
     d.n_tags = info.n_tags;
+    if (x->sessions) d.session = x->sessions[index];
     lull_state_body_put(&body, &d, info.n_names ? info.names[0] : NULL);
     lull_record r = {
         .type = LULL_RECORD_STATE,
@@ -231,11 +234,11 @@ static void folder_of(const char *path, char out[LULL_SEGMENT_PATH_MAX])
 }
 
 static lull_status export_states(lull_store *s, const int64_t *ids, size_t n, int64_t since,
-                                 const char *path, lull_error *err)
+                                 const char *const *sessions, const char *path, lull_error *err)
 {
     char temp[LULL_SEGMENT_PATH_MAX], target[LULL_SEGMENT_PATH_MAX];
     lull_status st = LULL_OK;
-    exporter x = {.s = s, .out = {.fd = -1}, .from = {.fd = -1}};
+    exporter x = {.s = s, .out = {.fd = -1}, .from = {.fd = -1}, .sessions = sessions};
     lull_buffer body = {0};
     uint32_t salt;
     lull_disk_random(&salt, sizeof salt);
@@ -269,10 +272,10 @@ done:
 }
 
 lull_status lull_store_export(lull_store *s, const int64_t *ids, size_t n, int64_t since,
-                              const char *path, lull_error *err)
+                              const char *const *sessions, const char *path, lull_error *err)
 {
     lull_status st;
-    LULL_STORE_CALL(s, st, export_states(s, ids, n, since, path, err), err);
+    LULL_STORE_CALL(s, st, export_states(s, ids, n, since, sessions, path, err), err);
     return st;
 }
 
@@ -292,8 +295,8 @@ lull_status lull_store_open_export(const char *path, lull_store **out, lull_erro
     s->is_export = s->is_read_only = true;
     LULL_TRY(lull_segment_open(real, false, &seg, err));
     if (!seg.is_export) {
-        st = lull_fail(err, LULL_ECORRUPT, "%s: offset 12: a store's segment, not an export (flags)",
-                       path);
+        st = lull_fail(err, LULL_ECORRUPT,
+                       "%s: offset 12: a store's segment, not an export (flags)", path);
         goto done;
     }
     LULL_TRY(lull_wake_new(s, err));
@@ -358,8 +361,9 @@ static lull_status read_keys(importer *im, const lull_state_row *row, lull_diges
     LULL_TRY(lull_segment_read_part(&im->seg, &r, 0, &body, err));
     if (!lull_state_body_get(body, (size_t)r.parts[0].n_bytes, &b) ||
         b.n_pages + (row->n_tail > 0) != row->n_pages) {
-        st = lull_fail(err, LULL_ECORRUPT, "%s: offset %" PRIu64 ": a state's body is not its row's",
-                       im->seg.path, row->offset);
+        st =
+            lull_fail(err, LULL_ECORRUPT, "%s: offset %" PRIu64 ": a state's body is not its row's",
+                      im->seg.path, row->offset);
         goto done;
     }
     if (b.n_pages > 0) memcpy(*keys, b.keys, 32 * b.n_pages);
@@ -384,7 +388,8 @@ static lull_status import_pages(importer *im, const lull_state_row *row, const l
             LULL_TRY(lull_catalog_find_page(im->to->catalog, &keys[i], &page, err));
         if (page.id == 0 && page.n_tokens == 0)
             return lull_fail(err, LULL_ENOTFOUND,
-                             "%s: state %" PRId64 ": page %zu was left out, and is not here either: "
+                             "%s: state %" PRId64
+                             ": page %zu was left out, and is not here either: "
                              "import what the file was made since first",
                              im->from->folder, row->id, i);
         bool is_tail = row->n_tail > 0 && i + 1 == row->n_pages;
@@ -413,7 +418,8 @@ static lull_status free_name(importer *im, const char *name, char out[LULL_NAME_
         int n = snprintf(suffix, sizeof suffix, "-%u", i);
         size_t keep = strlen(name), room = LULL_NAME_MAX - (size_t)n;
         if (keep > room) keep = room;
-        while (keep > 0 && ((unsigned char)name[keep] & 0xc0) == 0x80) keep--; /* whole characters */
+        while (keep > 0 && ((unsigned char)name[keep] & 0xc0) == 0x80)
+            keep--; /* whole characters */
         snprintf(out, LULL_NAME_MAX + 1, "%.*s%s", (int)keep, name, suffix);
     }
     return st;
