@@ -27,6 +27,7 @@
 #include <stdint.h>
 
 #include "lull/status.h"
+#include "lull/store.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -41,11 +42,12 @@ typedef struct lull_session lull_session;
 typedef bool (*lull_progress_fn)(void *user, uint64_t done, uint64_t total);
 
 typedef struct lull_model_options {
-    int n_threads; /* 0: $LULL_THREADS, else the cores this process may use */
+    int n_threads;         /* 0: $LULL_THREADS, else the cores this process may use */
     const char *cpu_level; /* NULL: $LULL_CPU, else the best; "ref" "avx2" "avx512" "avx512vnni" */
-    const char *cache_dir; /* for repacked weights; NULL: $LULL_CACHE, else the XDG cache; "": none */
-    bool vocab_only;       /* tokenize only: sessions cannot be made */
-    uint64_t keep_bytes;   /* keys and values kept for prompts to come; 0: 512 MiB, 1: none */
+    const char
+        *cache_dir;      /* for repacked weights; NULL: $LULL_CACHE, else the XDG cache; "": none */
+    bool vocab_only;     /* tokenize only: sessions cannot be made */
+    uint64_t keep_bytes; /* keys and values kept for prompts to come; 0: 512 MiB, 1: none */
     lull_progress_fn on_progress; /* may be NULL; while the first load repacks weights */
     void *user;
 } lull_model_options;
@@ -160,24 +162,32 @@ LULL_API LULL_NODISCARD lull_status lull_session_fork(const lull_session *s, siz
                                                       lull_session **out, lull_error *err);
 
 /* How the tokens of a session came to their keys and values, since it was made: from pages in
- * memory that it or another session had computed, or by evaluation. */
+ * memory that it or another session had computed, from a store, or by evaluation. */
 typedef struct lull_reuse {
-    uint64_t from_memory, computed; /* tokens */
+    uint64_t from_memory, from_disk, computed; /* tokens */
 } lull_reuse;
 LULL_API lull_reuse lull_session_reuse(const lull_session *s);
 
-/* Evaluate tokens [n] at the end of the session. Whole pages of 64 tokens that the model has in
- * memory already, after the same tokens, are taken from there: the same bits. *logits: view [n_vocab] f32 after the last one,
+/* Evaluate tokens [n] at the end of the session. Whole pages of 64 tokens that are known already,
+ * after the same tokens, are taken instead of computed: from memory, or from the store of
+ * lull_model_use_store. They are the same bits. *logits: view [n_vocab] f32 after the last one,
  * natural-log scale, not normalised, until the next call on s; logits may be NULL, which saves the
  * last matmul. On failure the session is as it was:
  *   LULL_EINVAL     n is 0 or an id is out of range (named with its index)
  *   LULL_EFULL      fewer than n positions are free
  *   LULL_ECANCELLED lull_session_cancel() was called
  *   LULL_ENUMERIC   a logit is not finite
+ *   LULL_ECORRUPT   a page that the session woke with has not the bytes that were put to sleep
  * Cost: reads every weight once per 512 tokens. Allocates nothing. */
 LULL_API LULL_NODISCARD lull_status lull_session_eval(lull_session *s, const int32_t *tokens,
                                                       size_t n, const float **logits,
                                                       lull_error *err);
+
+/* Append as many of tokens [n] as are known, in whole pages, and evaluate none. *n_known: how many were
+ * appended, 0 when the session does not end where a page does. For prompts that are evaluated piece by
+ * piece, or only asked about. LULL_EINVAL LULL_EFULL LULL_ECORRUPT as lull_session_eval. */
+LULL_API LULL_NODISCARD lull_status lull_session_recall(lull_session *s, const int32_t *tokens,
+                                                        size_t n, size_t *n_known, lull_error *err);
 
 /* Receives the logits [n_vocab] after tokens[index]; a view during the call. Return false to
  * cancel. */
@@ -261,7 +271,9 @@ typedef struct lull_generate_options {
     size_t n_stop;
     const int32_t *stop_tokens; /* kept [n_stop_tokens], beside the model's own */
     size_t n_stop_tokens;
-    bool ignore_eog;      /* go on past the model's own end tokens */
+    bool ignore_eog; /* go on past the model's own end tokens */
+    bool holds_text; /* what may become a stop string stays held back at the end of the call, for
+                             lull_generate_more; otherwise it is handed out */
     lull_text_fn on_text; /* may be NULL */
     void *user;
 } lull_generate_options;
@@ -283,6 +295,98 @@ typedef struct lull_generate_result {
 LULL_API LULL_NODISCARD lull_status lull_generate(lull_session *s,
                                                   const lull_generate_options *options,
                                                   lull_generate_result *result, lull_error *err);
+
+/* Go on with the session's last generation where it ended, be it in another process: with the options
+ * that it had, but for max_tokens, on_text and user. What it has handed out is not handed out again,
+ * and what it held back for a stop string still counts, so that the pieces together are the text of
+ * one uninterrupted call.
+ *   LULL_EINVAL  no generation ended last in this session: tokens were evaluated or forgotten since
+ *   otherwise as lull_generate */
+LULL_API LULL_NODISCARD lull_status lull_generate_more(lull_session *s, size_t max_tokens,
+                                                       lull_text_fn on_text, void *user,
+                                                       lull_generate_result *result,
+                                                       lull_error *err);
+/* The sampling of the session's last generation, of this process or of the one that put it to sleep;
+ * false: there was none. bias is a view until the next call on s. */
+LULL_API bool lull_session_sampling(const lull_session *s, lull_sampling *sampling);
+
+/* ---- sleeping and waking --------------------------------------------------------------------- */
+
+/* What a session carries besides its tokens: values by key, put to sleep and woken with it. value:
+ * JSON of any type; NULL takes the key away. "note" (a string) and "messages" (an array of {"role",
+ * "content"}) are shown by the program; "generation" and "model" are lull's own.
+ *   LULL_EINVAL  not JSON, or a key of lull's own;  LULL_ENOMEM */
+LULL_API LULL_NODISCARD lull_status lull_session_set_data(lull_session *s, const char *key,
+                                                          const char *value, lull_error *err);
+/* The value as JSON, owned: lull_free. NULL: there is none. */
+LULL_API char *lull_session_get_data(const lull_session *s, const char *key);
+
+/* What made a state, as canonical JSON: {"kv": {weights, architecture, ...}, "tokenizer": digest,
+ * "chat_template": digest or null}. A view until close; NULL for a model that is vocab_only. */
+LULL_API const char *lull_model_card(const lull_model *model);
+
+typedef enum lull_verdict {
+    LULL_VERDICT_SAME,        /* the same bits as if it had never slept */
+    LULL_VERDICT_CONVERTIBLE, /* its tokens mean the same: they can be read again */
+    LULL_VERDICT_REFUSED      /* its tokens mean something else, or nobody knows */
+} lull_verdict;
+LULL_API const char *lull_verdict_name(lull_verdict v); /* "same" "convertible" "refused" */
+
+enum { LULL_JUDGEMENT_FIELDS = 32 };
+typedef struct lull_judgement {
+    lull_verdict verdict;
+    size_t n_fields; /* that differ; the first LULL_JUDGEMENT_FIELDS are told */
+    struct {
+        char name[48];  /* "weights", "window", "tokenizer" */
+        char text[144]; /* "weights: the state's are 1f0c83…, the model's are 77b02e…" */
+    } fields[LULL_JUDGEMENT_FIELDS];
+} lull_judgement;
+
+/* Compare the card of a state with a model's own, field by field. What is unknown is not equal.
+ *   LULL_EINVAL  the model is vocab_only;  LULL_ENOMEM */
+LULL_API LULL_NODISCARD lull_status lull_judge(const lull_model *model, const char *card,
+                                               lull_judgement *out, lull_error *err);
+
+/* Let prompts begin with what a store has; NULL: none. The store is kept: close it after the model. */
+LULL_API void lull_model_use_store(lull_model *model, lull_store *store);
+
+typedef struct lull_sleep_options {
+    const char *name; /* NULL: none; the state is found by its id, until gc */
+    /* LULL_EEXIST unless name stands at this state, or for -1: is new. 0: it is moved from wherever it
+     * stands, and its history keeps that. */
+    int64_t expected;
+    const char *const *tags; /* [n_tags] */
+    size_t n_tags;
+} lull_sleep_options;
+
+/* Put all that the session is into a store, under a name. On LULL_OK it is durable, and the session
+ * goes on as before. Writes the pages that are not there yet. *id (may be NULL): the state.
+ *   LULL_EINVAL (an empty session, a bad name)  LULL_EEXIST  LULL_EFULL (the disk)  LULL_EIO
+ *   LULL_ECORRUPT (as lull_session_eval)  LULL_ENOMEM: nothing has changed */
+LULL_API LULL_NODISCARD lull_status lull_sleep(lull_session *s, lull_store *store,
+                                               const lull_sleep_options *options, int64_t *id,
+                                               lull_error *err);
+
+typedef struct lull_wake_options {
+    size_t n_ctx;    /* positions; 0: the model's training context, or the state's tokens if more */
+    size_t n_tokens; /* only the beginning; 0: all, or as many as name says */
+    /* Evaluate the tokens again, as far as their keys and values are not to be had, when the state is
+     * convertible, and when pages are damaged. */
+    bool re_reads;
+} lull_wake_options;
+
+/* A session that goes on where a state was put to sleep, with the same bits. name: NAME, NAME@{n}, either
+ * with :TOKEN behind, or #ID. options may be NULL. *out is owned; store is kept: free the session, close
+ * the model, then the store. Maps pages and reads none: their checksums are compared before their first
+ * use.
+ *   LULL_ENOTFOUND  no such name, with the nearest;  LULL_EFULL  more tokens than positions
+ *   LULL_EMISMATCH  the verdict is not "same"; msg names the field and what to do
+ *   LULL_ECORRUPT LULL_EIO LULL_ENOMEM */
+LULL_API LULL_NODISCARD lull_status lull_wake(lull_model *model, lull_store *store,
+                                              const char *name, const lull_wake_options *options,
+                                              lull_session **out, lull_error *err);
+/* The state that the session woke from or was last put to sleep as; 0: none. */
+LULL_API int64_t lull_session_state(const lull_session *s);
 
 /* ---- machine --------------------------------------------------------------------------------- */
 

@@ -38,7 +38,8 @@ typedef enum lull_status {
     LULL_EFULL = -7,        /* no room: context positions, a bound, the disk */
     LULL_ECANCELLED = -8,   /* lull_session_cancel() was called or a callback asked to stop */
     LULL_ENUMERIC = -9,     /* the model computed a logit that is not finite */
-    LULL_EEXIST = -10       /* a name is taken, or does not stand where the caller thought */
+    LULL_EEXIST = -10,      /* a name is taken, or does not stand where the caller thought */
+    LULL_EMISMATCH = -11    /* a state is of another model, or of other arithmetic */
 } lull_status;
 
 /* Filled on failure only; msg is NUL-terminated UTF-8, one line, without a trailing full stop. */

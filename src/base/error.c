@@ -59,6 +59,7 @@ const char *lull_status_name(lull_status status)
     case LULL_ECANCELLED: return "LULL_ECANCELLED";
     case LULL_ENUMERIC: return "LULL_ENUMERIC";
     case LULL_EEXIST: return "LULL_EEXIST";
+    case LULL_EMISMATCH: return "LULL_EMISMATCH";
     }
     return "LULL_E?";
 }

@@ -1,10 +1,19 @@
-/* The identity card of what a model computes: which weights, which arithmetic, which shapes. Two
- * models with equal KV identity give equal bytes of keys and values for equal tokens. */
-#include <jansson.h>
+/* The identity card of what a model computes, and the judgement of a state's card by a model.
+ *
+ *     {"kv": {weights, architecture, numerics, ...},   what the bytes of keys and values depend on
+ *      "tokenizer": digest,                            what token ids mean
+ *      "chat_template": digest or null}                how messages become tokens
+ *
+ * The digest of "kv" is the KV identity: models that agree in it give equal bytes for equal tokens. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "buffer.h"
 #include "engine.h"
+
+/* ---- a model's own card ---------------------------------------------------------------------- */
 
 static json_t *hex_of(const lull_digest *d)
 {
@@ -13,7 +22,7 @@ static json_t *hex_of(const lull_digest *d)
     return json_string(hex);
 }
 
-/* Everything that touches attention. Keys are sorted when written, so that the text is canonical. */
+/* Everything that touches attention. */
 static json_t *kv_card(const lull_model *m)
 {
     const lull_model_core *core = m->core;
@@ -27,33 +36,208 @@ static json_t *kv_card(const lull_model *m)
     }
     for (int i = 0; i < c->n_layer; i++)
         if (c->is_sliding[i]) json_array_append_new(sliding, json_integer(i));
-    return json_pack("{s:o, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:o, s:o}", "weights",
-                     hex_of(&core->weights_digest), "architecture", core->architecture, "numerics",
-                     LULL_NUMERICS_CLASS, "kv", "f16", "page_positions", LULL_PAGE_POSITIONS,
-                     "n_layer", c->n_layer, "n_head", c->n_head, "n_kv", c->n_kv, "d_head",
-                     c->d_head, "window", c->n_window, "eps", (double)c->eps, "ropes", ropes,
-                     "sliding_layers", sliding);
+    return json_pack("{s:o, s:s, s:n, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:o, s:o}",
+                     "weights", hex_of(&core->weights_digest), "architecture", core->architecture,
+                     "adapter", "numerics", LULL_NUMERICS_CLASS, "kv", "f16", "page_positions",
+                     LULL_PAGE_POSITIONS, "n_layer", c->n_layer, "n_head", c->n_head, "n_kv",
+                     c->n_kv, "d_head", c->d_head, "window", c->n_window, "eps", (double)c->eps,
+                     "ropes", ropes, "sliding_layers", sliding);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const lull_gguf_str *x = &(*(const lull_gguf_kv *const *)a)->key;
+    const lull_gguf_str *y = &(*(const lull_gguf_kv *const *)b)->key;
+    int order = memcmp(x->data, y->data, x->n_bytes < y->n_bytes ? x->n_bytes : y->n_bytes);
+    return order ? order : x->n_bytes < y->n_bytes ? -1 : x->n_bytes > y->n_bytes;
+}
+
+/* The digest of all tokenizer.ggml.* entries, in order of their keys: what text becomes which ids. */
+static json_t *tokenizer_card(const lull_gguf *g)
+{
+    static const char prefix[] = "tokenizer.ggml.";
+    size_t n_kv = lull_gguf_n_kv(g), n = 0;
+    const lull_gguf_kv **entries = calloc(n_kv + 1, sizeof *entries);
+    lull_buffer text = {0};
+    if (!entries) return NULL;
+    for (size_t i = 0; i < n_kv; i++) {
+        const lull_gguf_kv *kv = lull_gguf_kv_at(g, i);
+        if (kv->key.n_bytes >= sizeof prefix - 1 &&
+            memcmp(kv->key.data, prefix, sizeof prefix - 1) == 0)
+            entries[n++] = kv;
+    }
+    qsort(entries, n, sizeof *entries, by_key);
+    for (size_t i = 0; i < n; i++) {
+        const lull_gguf_kv *kv = entries[i];
+        lull_digest value = lull_digest_of(kv->raw, lull_gguf_value_bytes(kv));
+        uint64_t head[] = {kv->key.n_bytes, (uint64_t)kv->type, (uint64_t)kv->elem_type, kv->n};
+        lull_buffer_append(&text, head, sizeof head);
+        lull_buffer_append(&text, kv->key.data, kv->key.n_bytes);
+        lull_buffer_append(&text, &value, sizeof value);
+    }
+    lull_digest all = lull_digest_of(text.data, text.n_bytes);
+    json_t *card = text.is_failed ? NULL : hex_of(&all);
+    lull_buffer_fini(&text);
+    free(entries);
+    return card;
+}
+
+static json_t *template_card(const lull_model *m)
+{
+    if (!m->template_text) return json_null();
+    lull_digest d = lull_digest_of(m->template_text, strlen(m->template_text));
+    return hex_of(&d);
 }
 
 lull_status lull_model_identify(lull_model *m, lull_error *err)
 {
-    json_t *card = kv_card(m);
-    char *text = card ? json_dumps(card, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_t *kv = kv_card(m);
+    /* Keys are sorted when written, so that the text is canonical. */
+    char *kv_text = kv ? json_dumps(kv, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_t *card = json_pack("{s:o, s:o, s:o}", "kv", kv, "tokenizer", tokenizer_card(m->gguf),
+                             "chat_template", template_card(m));
+    m->card = card ? json_dumps(card, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(card);
-    if (!text) return lull_fail(err, LULL_ENOMEM, "out of memory for the model's card");
-    m->kv_identity = lull_digest_of(text, strlen(text));
-    free(text);
-    return LULL_OK;
+    bool is_made = kv_text && m->card;
+    if (is_made) m->kv_identity = lull_digest_of(kv_text, strlen(kv_text));
+    free(kv_text);
+    return is_made ? LULL_OK : lull_fail(err, LULL_ENOMEM, "out of memory for the model's card");
+}
+
+const char *lull_model_card(const lull_model *m)
+{
+    return m->card;
 }
 
 lull_digest lull_page_key(const lull_digest *kv_identity, const lull_digest *parent,
                           const int32_t *tokens)
 {
-    struct {
-        lull_digest kv_identity, parent;
-        int32_t tokens[LULL_PAGE_POSITIONS];
-    } in = {.kv_identity = *kv_identity};
-    if (parent) in.parent = *parent;
-    memcpy(in.tokens, tokens, sizeof in.tokens);
-    return lull_digest_of(&in, sizeof in);
+    return lull_store_page_key(kv_identity, parent ? parent : &(lull_digest){{0}}, tokens,
+                               LULL_PAGE_POSITIONS);
+}
+
+/* ---- judging a state's ----------------------------------------------------------------------- */
+
+const char *lull_verdict_name(lull_verdict v)
+{
+    switch (v) {
+    case LULL_VERDICT_SAME: return "same";
+    case LULL_VERDICT_CONVERTIBLE: return "convertible";
+    case LULL_VERDICT_REFUSED: return "refused";
+    }
+    return "?";
+}
+
+/* What the members of a card are called for people. */
+static const struct {
+    const char *key, *words;
+} field_words[] = {
+    {"kv", "kind of keys and values"},
+    {"numerics", "numerics class"},
+    {"page_positions", "positions of a page"},
+    {"n_layer", "layers"},
+    {"n_head", "attention heads"},
+    {"n_kv", "key-value heads"},
+    {"d_head", "size of a head"},
+    {"window", "sliding window"},
+    {"eps", "epsilon of the norms"},
+    {"ropes", "rotary positions (RoPE base or scaling)"},
+    {"sliding_layers", "layers with a sliding window"},
+    {"chat_template", "chat template"},
+};
+
+static const char *words_of(const char *key)
+{
+    for (size_t i = 0; i < sizeof field_words / sizeof *field_words; i++)
+        if (strcmp(field_words[i].key, key) == 0) return field_words[i].words;
+    return key;
+}
+
+/* A value in a few characters. */
+static const char *shown(const json_t *v, char buf[32])
+{
+    enum { DIGEST_CHARS = 64, SHOWN_CHARS = 10 };
+    if (!v || json_is_null(v)) return "none";
+    if (json_is_string(v)) {
+        bool is_digest = json_string_length(v) == DIGEST_CHARS;
+        snprintf(buf, 32, is_digest ? "%.*s…" : "%.*s", is_digest ? SHOWN_CHARS : 31,
+                 json_string_value(v));
+    } else if (json_is_integer(v)) {
+        snprintf(buf, 32, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+    } else if (json_is_real(v)) {
+        snprintf(buf, 32, "%g", json_real_value(v));
+    } else {
+        return "another";
+    }
+    return buf;
+}
+
+static void tell(lull_judgement *j, lull_verdict verdict, const char *key, const char *text)
+{
+    if (verdict > j->verdict) j->verdict = verdict;
+    size_t i = j->n_fields++;
+    if (i >= LULL_JUDGEMENT_FIELDS) return;
+    snprintf(j->fields[i].name, sizeof j->fields[i].name, "%s", key);
+    snprintf(j->fields[i].text, sizeof j->fields[i].text, "%s", text);
+}
+
+static void compare(lull_judgement *j, lull_verdict verdict, const char *key, const json_t *theirs,
+                    const json_t *ours)
+{
+    char a[32], b[32], text[144];
+    if (theirs && ours && json_equal(theirs, ours)) return;
+    const char *words = words_of(key);
+    if (!theirs)
+        snprintf(text, sizeof text, "%s: the state does not say", words);
+    else if (!ours)
+        snprintf(text, sizeof text, "%s: of a kind that this version does not know", words);
+    else if (json_is_array(theirs) || json_is_object(theirs))
+        snprintf(text, sizeof text, "%s: the state's differ from the model's", words);
+    else
+        snprintf(text, sizeof text, "%s: the state has %s, the model %s", words, shown(theirs, a),
+                 shown(ours, b));
+    tell(j, verdict, key, text);
+}
+
+/* All members of two objects, those that one of them lacks as well. */
+static void compare_members(lull_judgement *j, lull_verdict verdict, json_t *theirs, json_t *ours)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(ours, key, value)
+        compare(j, verdict, key, json_object_get(theirs, key), value);
+    json_object_foreach(theirs, key, value) if (!json_object_get(ours, key))
+        compare(j, verdict, key, value, NULL);
+}
+
+static lull_verdict verdict_of(const char *key)
+{
+    /* Other keys and values can be computed from the tokens, as long as those mean the same. */
+    bool is_convertible = strcmp(key, "kv") == 0 || strcmp(key, "chat_template") == 0;
+    return is_convertible ? LULL_VERDICT_CONVERTIBLE : LULL_VERDICT_REFUSED;
+}
+
+lull_status lull_judge(const lull_model *m, const char *card, lull_judgement *out, lull_error *err)
+{
+    *out = (lull_judgement){.verdict = LULL_VERDICT_SAME};
+    if (!m->card)
+        return lull_fail(err, LULL_EINVAL, "the model was opened for its vocabulary only");
+    json_t *ours = json_loads(m->card, JSON_REJECT_DUPLICATES, NULL);
+    if (!ours) return lull_fail(err, LULL_ENOMEM, "out of memory for the model's card");
+    json_t *theirs = json_loads(card, JSON_REJECT_DUPLICATES, NULL);
+    json_t *kv = json_object_get(theirs, "kv");
+    if (!json_is_object(kv)) {
+        tell(out, LULL_VERDICT_REFUSED, "card", "the state's card cannot be read");
+    } else {
+        const char *key;
+        json_t *value;
+        compare_members(out, verdict_of("kv"), kv, json_object_get(ours, "kv"));
+        json_object_foreach(ours, key, value) if (strcmp(key, "kv") != 0)
+            compare(out, verdict_of(key), key, json_object_get(theirs, key), value);
+        json_object_foreach(theirs, key, value) if (!json_object_get(ours, key))
+            compare(out, LULL_VERDICT_REFUSED, key, value, NULL);
+    }
+    json_decref(ours);
+    json_decref(theirs);
+    return LULL_OK;
 }

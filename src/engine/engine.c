@@ -147,6 +147,7 @@ void lull_model_close(lull_model *m)
     lull_jinja_free(m->chat_template);
     lull_tokenizer_free(m->tokenizer);
     free(m->template_text);
+    free(m->card);
     free(m->name);
     free(m->row_tokens);
     free(m->row_pos);

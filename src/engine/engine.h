@@ -3,6 +3,7 @@
 #ifndef LULL_ENGINE_ENGINE_H
 #define LULL_ENGINE_ENGINE_H
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -10,6 +11,7 @@
 #include "lull/lull.h"
 #include "model.h"
 #include "page.h"
+#include "store.h"
 #include "tokenizer.h"
 
 struct lull_model {
@@ -21,6 +23,8 @@ struct lull_model {
     lull_jinja *chat_template;  /* parsed at first use, under mutex */
     char *template_text, *name; /* owned; NULL, "" when the file has none */
     lull_digest kv_identity;    /* equal for equal bytes of pages; card.c */
+    char *card;                 /* owned; NULL with core */
+    lull_store *store;          /* kept: where prompts are looked up, too; NULL: nowhere */
     double load_ms;
     int n_threads;
 
@@ -31,9 +35,20 @@ struct lull_model {
     lull_session **owners; /* [max_rows] whose logits an output row is */
 };
 
+/* The last generation, as far as going on with it needs. */
+typedef struct lull_generation {
+    bool is_there;
+    size_t start,
+        end; /* tokens of the session before it, and at its end; both 0: it was cut into */
+    uint64_t n_handed; /* bytes of its text that were handed out */
+    lull_finish finish;
+    lull_generate_options
+        options; /* what its pointers lead to is owned; on_text and user are NULL */
+} lull_generation;
+
 /* Tokens [0, n_kv) have their keys and values in the pages; [n_kv, n_tokens) were accepted and
- * wait for the next evaluation (at most the last one that a generation appended). Full pages
- * [0, n_published) are published under keys[i], so that other sequences find them. */
+ * wait for the next evaluation. Full pages [0, n_published) are published under keys[i], so that other
+ * sequences find them. */
 struct lull_session {
     lull_model *model; /* kept */
     size_t n_ctx;
@@ -42,14 +57,21 @@ struct lull_session {
     lull_page_table table;
     lull_digest *keys; /* [n_ctx / 64] owned */
     size_t n_published;
+    size_t n_checked; /* pages [0, n_checked) are fit to be read: own, or compared with checksums */
     lull_reuse reuse;
     float *logits; /* [n_vocab] owned; those after the last token when has_logits */
     bool has_logits;
-    bool is_in_batch; /* marks repeats while a batch is checked */
+    bool is_in_batch;  /* marks repeats while a batch is checked */
+    bool re_reads;     /* pages that turn out to be damaged are computed again */
+    lull_store *store; /* kept: where `state` is */
+    int64_t state;     /* that it woke from or was put to sleep as; 0: none */
+    json_t *data;      /* owned, an object; NULL: empty */
+    lull_generation generation;
     atomic_bool is_cancelled;
 };
 
-/* The digest of a model's card, into m->kv_identity. LULL_ENOMEM. */
+/* The card of a model, into m->card, and the digest of what in it pages depend on, into
+ * m->kv_identity. LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_model_identify(lull_model *m, lull_error *err);
 
 /* BLAKE2b-256(kv identity ‖ parent's key, or zeros ‖ 64 token ids, little-endian). */
@@ -59,6 +81,37 @@ lull_digest lull_page_key(const lull_digest *kv_identity, const lull_digest *par
 /* Make the logits after the last token valid, evaluating what waits. Failures of
  * lull_session_eval. */
 LULL_NODISCARD lull_status lull_session_refresh(lull_session *s, lull_error *err);
+
+/* Evaluate what waits, without logits. Failures of lull_session_eval. */
+LULL_NODISCARD lull_status lull_session_settle(lull_session *s, lull_error *err);
+
+/* ---- reuse.c --------------------------------------------------------------------------------- */
+
+/* Publish the pages that have become full. */
+void lull_session_publish_pages(lull_session *s);
+/* Forget the keys and values of positions from n_kv on; the tokens stay. */
+void lull_session_forget(lull_session *s, size_t n_kv);
+/* Compare what was mapped with its checksums, before its first use. LULL_ECORRUPT, unless the session
+ * reads again what is damaged: it is forgotten then. */
+LULL_NODISCARD lull_status lull_session_check(lull_session *s, lull_error *err);
+/* Take pages that are known for the tokens that wait before position end, as long as whole ones are. */
+void lull_session_take_known(lull_session *s, size_t end);
+/* Positions whose sliding planes are missing and are needed to go on: whole pages, but for the end. */
+bool lull_session_find_gap(const lull_session *s, size_t *from, size_t *to);
+/* The page of a view, whose pin is taken; key NULL: not published. NULL: out of memory. */
+lull_page *lull_page_of_view(lull_page_pool *pool, lull_store *store, const lull_store_view *view,
+                             const lull_digest *key);
+
+/* ---- generation.c ---------------------------------------------------------------------------- */
+
+void lull_generation_fini(lull_generation *g); /* accepts a zeroed one */
+/* *to is zeroed on failure, LULL_ENOMEM; what it held before is freed in either case. */
+LULL_NODISCARD lull_status lull_generation_copy(lull_generation *to, const lull_generation *from,
+                                                lull_error *err);
+/* As JSON, NULL: out of memory; and from JSON of unknown origin: LULL_ECORRUPT names the member. */
+json_t *lull_generation_save(const lull_generation *g);
+LULL_NODISCARD lull_status lull_generation_load(lull_generation *g, const json_t *json,
+                                                size_t n_tokens, int n_vocab, lull_error *err);
 
 /* Choosing a token. A sampler owns scratch memory, so that a step allocates nothing. */
 typedef struct lull_candidate {

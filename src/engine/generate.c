@@ -28,6 +28,8 @@ typedef struct outlet {
     lull_detok detok;
     char *held; /* owned [cap]: the longest stop string and two tokens' text */
     size_t n_held, cap;
+    uint64_t n_handed; /* bytes so far, of all calls that this one goes on with */
+    uint64_t n_known;  /* of them, those that an earlier call handed out: not again */
 } outlet;
 
 static lull_status outlet_init(outlet *t, const lull_session *s, const lull_generate_options *o,
@@ -74,7 +76,11 @@ static size_t count_free(const outlet *t)
 
 static bool hand_out(outlet *t, size_t n, int32_t token)
 {
-    bool goes_on = !t->o->on_text || t->o->on_text(t->o->user, t->held, n, token);
+    uint64_t n_old = t->n_known > t->n_handed ? t->n_known - t->n_handed : 0;
+    size_t skip = n_old < n ? (size_t)n_old : n;
+    bool goes_on = true;
+    if (t->o->on_text) goes_on = t->o->on_text(t->o->user, t->held + skip, n - skip, token);
+    t->n_handed += n;
     t->n_held -= n;
     memmove(t->held, t->held + n, t->n_held);
     return goes_on;
@@ -108,45 +114,110 @@ static bool is_end(const lull_session *s, const lull_generate_options *o, int32_
     return !o->ignore_eog && lull_tokenizer_is_eog(s->model->tokenizer, token);
 }
 
-lull_status lull_generate(lull_session *s, const lull_generate_options *o,
-                          lull_generate_result *result, lull_error *err)
+/* Bring the outlet to where the earlier calls left it: their text goes through it unheard. */
+static void replay(outlet *t, const lull_generate_options *o, const lull_session *s,
+                   const lull_generation *g)
 {
-    lull_generate_result r = {.finish = LULL_FINISH_LENGTH};
+    lull_generate_options unheard = *o;
+    lull_finish finish;
+    unheard.on_text = NULL;
+    t->o = &unheard;
+    for (size_t i = g->start; i < g->end; i++)
+        if (!outlet_push(t, s->tokens[i], &finish)) break;
+    t->o = o;
+    t->n_known = g->n_handed > t->n_handed ? g->n_handed : t->n_handed;
+}
+
+/* Generate until something ends it; text: where the words go. */
+static lull_status generate(lull_session *s, const lull_generate_options *o, outlet *text,
+                            lull_generate_result *r, lull_error *err)
+{
     lull_sampler sampler = {0};
-    outlet text = {0};
     double start = lull_clock_ms();
     lull_status st = LULL_OK;
-    if (s->n_tokens == 0)
-        return lull_fail(err, LULL_EINVAL, "the session is empty: evaluate a prompt first");
     LULL_TRY(lull_sampler_init(&sampler, &o->sampling, s->model->core->config.n_vocab, err));
-    LULL_TRY(outlet_init(&text, s, o, err));
-    while (r.n_tokens < o->max_tokens) {
+    while (r->n_tokens < o->max_tokens) {
         if (lull_session_room(s) == 0) {
-            r.finish = LULL_FINISH_CONTEXT;
+            r->finish = LULL_FINISH_CONTEXT;
             break;
         }
         st = lull_session_refresh(s, err);
         if (st == LULL_ECANCELLED || (st == LULL_OK && atomic_exchange(&s->is_cancelled, false))) {
             st = LULL_OK;
-            r.finish = LULL_FINISH_CANCELLED;
+            r->finish = LULL_FINISH_CANCELLED;
             break;
         }
         if (st != LULL_OK) goto done;
         int32_t token = lull_sampler_choose(&sampler, s->logits, s->tokens, s->n_tokens);
         s->tokens[s->n_tokens++] = token;
         s->has_logits = false;
-        if (r.n_tokens++ == 0) r.first_ms = lull_clock_ms() - start;
+        if (r->n_tokens++ == 0) r->first_ms = lull_clock_ms() - start;
         if (is_end(s, o, token)) {
-            r.finish = LULL_FINISH_STOP;
+            r->finish = LULL_FINISH_STOP;
             break;
         }
-        if (!outlet_push(&text, token, &r.finish)) break;
+        if (!outlet_push(text, token, &r->finish)) break;
     }
-    outlet_flush(&text);
-    r.total_ms = lull_clock_ms() - start;
-    if (result) *result = r;
+    bool is_over = r->finish == LULL_FINISH_STOP;
+    if (is_over || !o->holds_text) outlet_flush(text);
+    r->total_ms = lull_clock_ms() - start;
 done:
-    free(text.held);
     lull_sampler_fini(&sampler);
     return st;
+}
+
+/* Generate, after an earlier call or none, and note what going on with it needs. */
+static lull_status generate_after(lull_session *s, const lull_generation *before,
+                                  const lull_generate_options *o, lull_generate_result *result,
+                                  lull_error *err)
+{
+    lull_generate_result r = {.finish = LULL_FINISH_LENGTH};
+    lull_generation now = {.is_there = true, .options = *o};
+    outlet text = {0};
+    now.start = before ? before->start : s->n_tokens;
+    lull_status st = outlet_init(&text, s, o, err);
+    if (st == LULL_OK && before) replay(&text, o, s, before);
+    if (st == LULL_OK) st = generate(s, o, &text, &r, err);
+    /* On failure, too: the tokens so far are the session's. */
+    now.end = s->n_tokens;
+    now.finish = st == LULL_OK ? r.finish : LULL_FINISH_CANCELLED;
+    now.n_handed = text.n_handed > text.n_known ? text.n_handed : text.n_known;
+    free(text.held);
+    if (result && st == LULL_OK) *result = r;
+    lull_status kept = now.end > 0 ? lull_generation_copy(&s->generation, &now, err) : LULL_OK;
+    return st == LULL_OK ? kept : st;
+}
+
+lull_status lull_generate(lull_session *s, const lull_generate_options *o,
+                          lull_generate_result *result, lull_error *err)
+{
+    if (s->n_tokens == 0)
+        return lull_fail(err, LULL_EINVAL, "the session is empty: evaluate a prompt first");
+    return generate_after(s, NULL, o, result, err);
+}
+
+lull_status lull_generate_more(lull_session *s, size_t max_tokens, lull_text_fn on_text, void *user,
+                               lull_generate_result *result, lull_error *err)
+{
+    lull_generation before = s->generation;
+    if (!before.is_there || before.end != s->n_tokens)
+        return lull_fail(err, LULL_EINVAL, "the session does not end with a generation");
+    if (before.finish == LULL_FINISH_STOP) { /* it has said all that it had to say */
+        if (result) *result = (lull_generate_result){.finish = LULL_FINISH_STOP};
+        return LULL_OK;
+    }
+    lull_generate_options o = before.options;
+    o.max_tokens = max_tokens;
+    o.on_text = on_text;
+    o.user = user;
+    s->generation = (lull_generation){0}; /* its options stay here until they were copied */
+    lull_status st = generate_after(s, &before, &o, result, err);
+    lull_generation_fini(&before);
+    return st;
+}
+
+bool lull_session_sampling(const lull_session *s, lull_sampling *sampling)
+{
+    if (s->generation.is_there) *sampling = s->generation.options.sampling;
+    return s->generation.is_there;
 }

@@ -79,6 +79,8 @@ void lull_session_free(lull_session *s)
     free(s->tokens);
     free(s->logits);
     free(s->keys);
+    json_decref(s->data);
+    lull_generation_fini(&s->generation);
     free(s);
 }
 
@@ -97,11 +99,23 @@ lull_status lull_session_fork(const lull_session *s, size_t n, lull_session **ou
         lull_page_retain(s->table.pages[i]);
         lull_page_table_append(&fork->table, s->table.pages[i]);
     }
+    fork->n_checked = min_size(s->n_checked, fork->table.n);
+    fork->re_reads = s->re_reads;
     fork->reuse.from_memory = fork->n_kv;
-    fork->has_logits = s->has_logits && fork->n_tokens == s->n_tokens;
-    if (fork->has_logits)
-        memcpy(fork->logits, s->logits, (size_t)s->model->core->config.n_vocab * sizeof *s->logits);
-    return LULL_OK;
+    fork->store = s->store;
+    fork->state = s->state;
+    /* The logits are not copied, which would be most of what a fork takes, but computed again when
+     * somebody asks. */
+    if (fork->n_tokens == s->n_tokens) {
+        st = lull_generation_copy(&fork->generation, &s->generation, err);
+        if (s->data && !(fork->data = json_copy(s->data)))
+            st = lull_fail(err, LULL_ENOMEM, "out of memory for a session");
+    }
+    if (st != LULL_OK) {
+        lull_session_free(fork);
+        *out = NULL;
+    }
+    return st;
 }
 
 lull_reuse lull_session_reuse(const lull_session *s)
@@ -138,45 +152,10 @@ void lull_session_truncate(lull_session *s, size_t n)
 {
     if (n >= s->n_tokens) return;
     s->n_tokens = n;
-    s->n_kv = min_size(s->n_kv, n);
     s->has_logits = false;
-    s->n_published = min_size(s->n_published, s->n_kv / LULL_PAGE_POSITIONS);
-    lull_page_table_truncate(&s->table, s->n_kv);
-}
-
-/* ---- pages that are known -------------------------------------------------------------------- */
-
-static lull_digest key_of_page(const lull_session *s, size_t i)
-{
-    return lull_page_key(&s->model->kv_identity, i > 0 ? &s->keys[i - 1] : NULL,
-                         s->tokens + i * LULL_PAGE_POSITIONS);
-}
-
-/* Take pages that the model has for the tokens that wait, as long as whole ones are left; the last
- * token is left to be evaluated when its logits are wanted. */
-static void take_known_pages(lull_session *s, bool wants_logits)
-{
-    size_t end = s->n_tokens - (wants_logits ? 1 : 0);
-    while (s->n_kv % LULL_PAGE_POSITIONS == 0 && s->n_kv + LULL_PAGE_POSITIONS <= end &&
-           s->n_published == s->n_kv / LULL_PAGE_POSITIONS) {
-        lull_digest key = key_of_page(s, s->n_published);
-        lull_page *page = lull_page_find(s->model->pool, &key);
-        if (!page) break;
-        lull_page_table_append(&s->table, page);
-        s->keys[s->n_published++] = key;
-        s->n_kv += LULL_PAGE_POSITIONS;
-        s->reuse.from_memory += LULL_PAGE_POSITIONS;
-    }
-}
-
-/* Publish the pages that have become full. */
-static void publish_pages(lull_session *s)
-{
-    for (; (s->n_published + 1) * LULL_PAGE_POSITIONS <= s->n_kv; s->n_published++) {
-        size_t i = s->n_published;
-        s->keys[i] = key_of_page(s, i);
-        lull_page_table_publish(&s->table, i, &s->keys[i]);
-    }
+    if (n < s->generation.end)
+        s->generation.start = s->generation.end = 0; /* nothing to go on with */
+    lull_session_forget(s, n);
 }
 
 /* Tokens up to n have been evaluated. */
@@ -184,7 +163,7 @@ static void set_evaluated(lull_session *s, size_t n)
 {
     s->reuse.computed += n - s->n_kv;
     s->n_kv = n;
-    publish_pages(s);
+    lull_session_publish_pages(s);
 }
 
 /* ---- running rows ---------------------------------------------------------------------------- */
@@ -321,10 +300,42 @@ static lull_status accept_tokens(lull_session *s, const int32_t *tokens, size_t 
 static void take_back(lull_session *s, size_t n_tokens, bool had_logits)
 {
     s->n_tokens = n_tokens;
-    s->n_kv = min_size(s->n_kv, n_tokens);
-    s->n_published = min_size(s->n_published, s->n_kv / LULL_PAGE_POSITIONS);
     s->has_logits = had_logits;
-    lull_page_table_truncate(&s->table, s->n_kv);
+    lull_session_forget(s, n_tokens);
+}
+
+/* Compute the pages again whose sliding planes are missing and will be read next. */
+static lull_status mend_window(lull_session *s, lull_error *err)
+{
+    size_t from, to;
+    if (!lull_session_find_gap(s, &from, &to)) return LULL_OK;
+    lull_model *m = s->model;
+    lull_status st = LULL_OK;
+    pthread_mutex_lock(&m->mutex);
+    for (size_t i = from; i < to && st == LULL_OK; i += LULL_PAGE_POSITIONS)
+        st = lull_page_table_renew(&s->table, i / LULL_PAGE_POSITIONS, err);
+    pass p = {.m = m, .is_cancelled = &s->is_cancelled};
+    if (st == LULL_OK) st = add_rows(&p, s, from, to, false, false, err);
+    if (st == LULL_OK) st = flush(&p, err);
+    pthread_mutex_unlock(&m->mutex);
+    if (st != LULL_OK) {
+        lull_session_forget(s, from);
+        return st;
+    }
+    s->reuse.computed += to - from;
+    for (size_t i = from / LULL_PAGE_POSITIONS; (i + 1) * LULL_PAGE_POSITIONS <= to; i++)
+        lull_page_table_publish(&s->table, i, &s->keys[i]);
+    return LULL_OK;
+}
+
+/* Before tokens that wait are evaluated: check what is there, take what is known, make the window
+ * whole. The last token is left to be evaluated when its logits are wanted. */
+static lull_status prepare(lull_session *s, bool wants_logits, lull_error *err)
+{
+    lull_status st = lull_session_check(s, err);
+    if (st != LULL_OK) return st;
+    lull_session_take_known(s, s->n_tokens - (wants_logits ? 1 : 0));
+    return mend_window(s, err);
 }
 
 /* True once after lull_session_cancel. */
@@ -350,10 +361,10 @@ lull_status lull_session_eval(lull_session *s, const int32_t *tokens, size_t n,
     bool had_logits = s->has_logits;
     lull_status st = accept_tokens(s, tokens, n, err);
     if (st != LULL_OK) return st;
-    take_known_pages(s, logits != NULL);
+    st = prepare(s, logits != NULL, err);
     pthread_mutex_lock(&m->mutex);
     pass p = {.m = m, .is_cancelled = &s->is_cancelled};
-    st = add_rows(&p, s, s->n_kv, s->n_tokens, false, logits != NULL, err);
+    if (st == LULL_OK) st = add_rows(&p, s, s->n_kv, s->n_tokens, false, logits != NULL, err);
     if (st == LULL_OK) st = flush(&p, err);
     pthread_mutex_unlock(&m->mutex);
     if (st != LULL_OK) {
@@ -368,6 +379,39 @@ lull_status lull_session_eval(lull_session *s, const int32_t *tokens, size_t n,
     return LULL_OK;
 }
 
+lull_status lull_session_settle(lull_session *s, lull_error *err)
+{
+    lull_status st = prepare(s, false, err);
+    if (st != LULL_OK || s->n_kv == s->n_tokens) return st;
+    pthread_mutex_lock(&s->model->mutex);
+    pass p = {.m = s->model, .is_cancelled = &s->is_cancelled};
+    st = add_rows(&p, s, s->n_kv, s->n_tokens, false, false, err);
+    if (st == LULL_OK) st = flush(&p, err);
+    pthread_mutex_unlock(&s->model->mutex);
+    if (st == LULL_OK)
+        set_evaluated(s, s->n_tokens);
+    else
+        lull_session_forget(s, s->n_kv); /* the page that was to be written */
+    return st;
+}
+
+lull_status lull_session_recall(lull_session *s, const int32_t *tokens, size_t n, size_t *n_known,
+                                lull_error *err)
+{
+    *n_known = 0;
+    size_t n_before = s->n_tokens;
+    if (n == 0 || s->n_kv < n_before || n_before % LULL_PAGE_POSITIONS != 0) return LULL_OK;
+    bool had_logits = s->has_logits;
+    lull_status st = accept_tokens(s, tokens, n, err);
+    if (st != LULL_OK) return st;
+    st = lull_session_check(s, err);
+    if (st == LULL_OK) lull_session_take_known(s, s->n_tokens);
+    if (s->n_kv > n_before) had_logits = false;
+    take_back(s, st == LULL_OK && s->n_kv > n_before ? s->n_kv : n_before, had_logits);
+    *n_known = s->n_tokens - n_before;
+    return st;
+}
+
 lull_status lull_session_eval_each(lull_session *s, const int32_t *tokens, size_t n,
                                    lull_row_fn on_row, void *user, lull_error *err)
 {
@@ -377,10 +421,12 @@ lull_status lull_session_eval_each(lull_session *s, const int32_t *tokens, size_
     lull_status st = accept_tokens(s, tokens, n, err);
     if (st != LULL_OK) return st;
     size_t n_after = s->n_tokens;
+    st = lull_session_check(s, err);
+    if (st == LULL_OK) st = mend_window(s, err);
     pthread_mutex_lock(&m->mutex);
     pass p = {.m = m, .is_cancelled = &s->is_cancelled};
     /* What waited before the new tokens comes first, without a row. */
-    st = add_rows(&p, s, s->n_kv, n_before, false, false, err);
+    if (st == LULL_OK) st = add_rows(&p, s, s->n_kv, n_before, false, false, err);
     if (st == LULL_OK) st = flush(&p, err);
     p.on_row = on_row;
     p.user = user;
@@ -440,11 +486,14 @@ lull_status lull_batch_eval(lull_batch_item *items, size_t n_items, lull_error *
             break;
         }
     }
+    for (size_t i = 0; i < n_items && st == LULL_OK; i++) {
+        st = prepare(items[i].session, true, err);
+        if (st != LULL_OK && n_items > 1) lull_error_prefix(err, "batch item %zu", i);
+    }
     pthread_mutex_lock(&m->mutex);
     pass p = {.m = m, .is_cancelled = n_items == 1 ? &items[0].session->is_cancelled : NULL};
     for (size_t i = 0; i < n_items && st == LULL_OK; i++) {
         lull_session *s = items[i].session;
-        take_known_pages(s, true);
         /* Nothing waits and no logits are there: the last token is evaluated again, to the same
          * bits. */
         size_t from = s->n_kv < s->n_tokens ? s->n_kv : s->n_tokens - 1;

@@ -727,3 +727,13 @@ lull_gguf_str lull_gguf_next_str(const uint8_t **cursor)
     *cursor += sizeof n + n;
     return s;
 }
+
+size_t lull_gguf_value_bytes(const lull_gguf_kv *kv)
+{
+    lull_gguf_type type = kv->type == LULL_GGUF_ARRAY ? kv->elem_type : kv->type;
+    uint64_t n = kv->type == LULL_GGUF_ARRAY ? kv->n : 1;
+    if (type != LULL_GGUF_STRING) return (size_t)n * types[type].n_bytes;
+    const uint8_t *cursor = kv->raw;
+    for (uint64_t i = 0; i < n; i++) (void)lull_gguf_next_str(&cursor);
+    return (size_t)(cursor - kv->raw);
+}

@@ -115,6 +115,9 @@ LULL_NODISCARD lull_status lull_gguf_get_strs(const lull_gguf *g, const char *ke
                                               const uint8_t **cursor, uint64_t *n, lull_error *err);
 lull_gguf_str lull_gguf_next_str(const uint8_t **cursor);
 
+/* The bytes of an entry's value: raw [n_bytes]. Walks arrays of strings. */
+size_t lull_gguf_value_bytes(const lull_gguf_kv *kv);
+
 const char *lull_gguf_type_name(lull_gguf_type t); /* "uint32", "string", …; "?" when unknown */
 
 #endif

@@ -291,10 +291,39 @@ lull_page *lull_page_find(lull_page_pool *p, const lull_digest *key)
     return page;
 }
 
+static bool lacks_plane(const lull_page_pool *p, const lull_page *page)
+{
+    for (int k = 0; k < LULL_KV_PLANES; k++)
+        if (p->layout.plane_bytes[k] > 0 && !page->planes[k]) return true;
+    return false;
+}
+
+/* With the mutex held. */
+static void unpublish(lull_page_pool *p, lull_page *page)
+{
+    if (!page->is_idle) {
+        remove_published(p, page);
+        return;
+    }
+    unlink_idle(p, page);
+    give_up(p, page);
+}
+
+void lull_page_unpublish(lull_page_pool *p, lull_page *page)
+{
+    pthread_mutex_lock(&p->mutex);
+    if (page->has_key) unpublish(p, page);
+    pthread_mutex_unlock(&p->mutex);
+}
+
 lull_page *lull_page_publish(lull_page_pool *p, lull_page *page, const lull_digest *key)
 {
     pthread_mutex_lock(&p->mutex);
     lull_page *other = find_published(p, key);
+    if (other && lacks_plane(p, other)) {
+        unpublish(p, other);
+        other = NULL;
+    }
     if (other)
         take_published(p, other);
     else
@@ -311,7 +340,7 @@ lull_page *lull_page_wrap(lull_page_pool *p, const lull_digest *key,
 {
     lull_page *page = calloc(1, sizeof *page);
     pthread_mutex_lock(&p->mutex);
-    lull_page *other = find_published(p, key);
+    lull_page *other = key ? find_published(p, key) : NULL;
     if (other) {
         take_published(p, other);
     } else if (page && grow_buckets(p, p->n_pages + 1)) {
@@ -321,7 +350,7 @@ lull_page *lull_page_wrap(lull_page_pool *p, const lull_digest *key,
         page->user = user;
         page->pin = pin;
         atomic_init(&page->n_refs, 1);
-        add_published(p, page, key);
+        if (key) add_published(p, page, key);
         p->n_foreign++;
         p->n_pages++;
         other = page;
@@ -404,25 +433,34 @@ void lull_page_table_truncate(lull_page_table *t, size_t n)
     while (t->n > pages_for(n)) drop_page(t, --t->n);
 }
 
+lull_status lull_page_table_renew(lull_page_table *t, size_t i, lull_error *err)
+{
+    if (t->is_made[i]) { /* the right went with the old page */
+        lull_status st = lull_page_pool_reserve(t->pool, 1, err);
+        if (st != LULL_OK) return st;
+    }
+    lull_page *page = lull_page_new(t->pool);
+    lull_page_release(t->pool, t->pages[i]);
+    set_page(t, i, page);
+    t->is_made[i] = true;
+    return LULL_OK;
+}
+
 lull_status lull_page_table_make_writable(lull_page_table *t, size_t n, lull_error *err)
 {
     size_t i = n / LULL_PAGE_POSITIONS;
     if (i >= t->n) return LULL_OK;
     lull_page *old = t->pages[i];
-    if (!old->has_key && atomic_load_explicit(&old->n_refs, memory_order_acquire) == 1)
-        return LULL_OK;
-    if (t->is_made[i]) { /* the right went with the old page */
-        lull_status st = lull_page_pool_reserve(t->pool, 1, err);
-        if (st != LULL_OK) return st;
-    }
-    lull_page *copy = lull_page_new(t->pool);
+    bool is_own = !old->drop && !old->has_key;
+    if (is_own && atomic_load_explicit(&old->n_refs, memory_order_acquire) == 1) return LULL_OK;
+    lull_page_retain(old);
+    lull_status st = lull_page_table_renew(t, i, err);
     const lull_kv_layout *layout = &t->pool->layout;
-    for (int k = 0; k < LULL_KV_PLANES; k++)
-        if (copy->planes[k]) memcpy(copy->planes[k], old->planes[k], layout->plane_bytes[k]);
+    for (int k = 0; st == LULL_OK && k < LULL_KV_PLANES; k++)
+        if (t->planes[k][i] && old->planes[k])
+            memcpy(t->planes[k][i], old->planes[k], layout->plane_bytes[k]);
     lull_page_release(t->pool, old);
-    set_page(t, i, copy);
-    t->is_made[i] = true;
-    return LULL_OK;
+    return st;
 }
 
 void lull_page_table_append(lull_page_table *t, lull_page *page)

@@ -72,10 +72,14 @@ void lull_page_release(lull_page_pool *p, lull_page *page); /* accepts NULL */
 /* The page published under a key, retained; NULL: there is none. */
 lull_page *lull_page_find(lull_page_pool *p, const lull_digest *key);
 /* Publish a full page that is not published yet. Returns the page to use from now on: another one,
- * retained, when the key is taken (then page was released). */
+ * retained, when the key is taken (then page was released), unless that lacks a plane: the new page
+ * stands in its place then. */
 lull_page *lull_page_publish(lull_page_pool *p, lull_page *page, const lull_digest *key);
-/* A published page over foreign, read-only bytes, with one reference; `pin` is dropped when the page
- * is given up, also on failure. Another page, retained, when the key is taken. NULL: out of memory. */
+/* Take back that a page is published, e.g. when its bytes turn out to be damaged. */
+void lull_page_unpublish(lull_page_pool *p, lull_page *page);
+/* A page over foreign, read-only bytes, with one reference; `pin` is dropped when the page is given
+ * up, also on failure. With a key it is published; another page, retained, when the key is taken.
+ * planes: NULL where the bytes are not to be had. NULL: out of memory. */
 lull_page *lull_page_wrap(lull_page_pool *p, const lull_digest *key,
                           const void *const planes[LULL_KV_PLANES], lull_page_drop_fn drop,
                           void *user, void *pin);
@@ -102,6 +106,9 @@ void lull_page_table_truncate(lull_page_table *t, size_t n);
  * a copy. LULL_ENOMEM leaves the table as it was. */
 LULL_NODISCARD lull_status lull_page_table_make_writable(lull_page_table *t, size_t n,
                                                          lull_error *err);
+/* Put a new page of unknown bytes in the place of page i, to be written anew. LULL_ENOMEM leaves the
+ * table as it was. */
+LULL_NODISCARD lull_status lull_page_table_renew(lull_page_table *t, size_t i, lull_error *err);
 /* Append a page; its reference is taken. There must be room. */
 void lull_page_table_append(lull_page_table *t, lull_page *page);
 /* Publish page i, which is full; it may be replaced by an equal one. */
