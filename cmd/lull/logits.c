@@ -6,6 +6,7 @@
 #include "file.h"
 #include "npy.h"
 #include "progress.h"
+#include "state_cmd.h"
 
 enum { TOKENS_FILE_MAX_BYTES = 1 << 28 };
 
@@ -13,6 +14,7 @@ typedef struct args {
     const char *model, *tokens, *tokens_file, *text, *file, *out;
     int64_t chunk, n_threads, n_ctx;
     bool special, no_bos, log_probs, last;
+    lull_cmd_state state;
 } args;
 
 /* Rows on their way from the session to the file. */
@@ -75,7 +77,7 @@ static lull_status read_tokens(const args *a, const lull_model *model, lull_cmd_
         int flags = a->special ? LULL_TOKENIZE_SPECIAL : 0;
         LULL_TRY(lull_cmd_read_text(a->text, a->file, &text, &n_bytes, err));
         LULL_TRY(lull_cmd_tokenize_text(model, text, n_bytes, flags, tokens, err));
-        if (!a->no_bos) LULL_TRY(lull_cmd_add_bos(model, tokens, err));
+        if (!a->no_bos && !a->state.wake) LULL_TRY(lull_cmd_add_bos(model, tokens, err));
     }
 done:
     free(text);
@@ -83,7 +85,7 @@ done:
 }
 
 /* tokens: those of --tokens, or empty. Taken. */
-static lull_status compute(const args *a, lull_cmd_tokens tokens, lull_error *err)
+static lull_status compute(args *a, lull_cmd_tokens tokens, lull_error *err)
 {
     lull_model *model = NULL;
     lull_session *session = NULL;
@@ -94,15 +96,16 @@ static lull_status compute(const args *a, lull_cmd_tokens tokens, lull_error *er
     if (!a->tokens) LULL_TRY(read_tokens(a, model, &tokens, err));
     if (tokens.n == 0) LULL_TRY(lull_fail(err, LULL_EINVAL, "there are no tokens to evaluate"));
 
+    LULL_TRY(lull_cmd_state_open(&a->state, model, err));
     lull_model_info info = lull_model_get_info(model);
     size_t n_ctx = a->n_ctx ? (size_t)a->n_ctx : (size_t)info.n_ctx_train;
-    if (tokens.n > n_ctx)
-        LULL_TRY(
-            lull_fail(err, LULL_EFULL,
-                      "there are %zu tokens and the context has %zu: shorten it, or give --ctx",
-                      tokens.n, n_ctx));
     /* No more positions than are used: the logits do not depend on how many there are. */
-    LULL_TRY(lull_cmd_new_session(model, tokens.n, &session, err));
+    bool is_short = !a->state.wake && tokens.n <= n_ctx;
+    LULL_TRY(lull_cmd_state_session(&a->state, model, is_short ? tokens.n : n_ctx, &session, err));
+    if (tokens.n > lull_session_room(session))
+        LULL_TRY(lull_fail(err, LULL_EFULL,
+                           "there are %zu tokens and the context has %zu: shorten it, or give --ctx",
+                           lull_session_n_tokens(session) + tokens.n, n_ctx));
     lull_interrupt_watch(session);
 
     s.n_vocab = (size_t)info.n_vocab;
@@ -114,6 +117,7 @@ static lull_status compute(const args *a, lull_cmd_tokens tokens, lull_error *er
                           a->last, &s, err));
     lull_progress_finish(&s.bar);
     LULL_TRY(lull_npy_commit(&s.npy, err));
+    LULL_TRY(lull_cmd_state_sleep(&a->state, session, err));
 done:
     lull_progress_finish(&s.bar);
     lull_npy_discard(&s.npy);
@@ -122,12 +126,14 @@ done:
     lull_interrupt_watch(NULL);
     lull_session_free(session);
     lull_model_close(model);
+    lull_cmd_state_close(&a->state);
     return st;
 }
 
 int lull_cmd_logits(int argc, char **argv)
 {
     args a = {0};
+    lull_cmd_state_init(&a.state);
     const lull_option options[] = {
         {0, "tokens", NULL, LULL_OPT_STRING, &a.tokens, 0, 0, "1,2,3", "token ids"},
         {0, "tokens-file", NULL, LULL_OPT_STRING, &a.tokens_file, 0, 0, "FILE",
@@ -154,8 +160,10 @@ int lull_cmd_logits(int argc, char **argv)
     const lull_cli cli = {.verb = "logits",
                           .operands = "MODEL",
                           .about =
-                              "Write the logits of the next token after each position of a text.",
-                          .groups = {{"Options", options, sizeof options / sizeof *options}}};
+                              "Write the logits of the next token after each position of a text, or "
+                              "of what comes\nafter a state.",
+                          .groups = {{"Options", options, sizeof options / sizeof *options},
+                                     {"States", a.state.rows, LULL_STATE_ROWS}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
     if (rc >= 0) return rc;
     if (!!a.tokens + !!a.tokens_file + !!a.text + !!a.file != 1)
