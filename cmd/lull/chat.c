@@ -53,24 +53,19 @@ static bool on_text(void *user, const char *text, size_t n_bytes, int32_t token)
     return fflush(stdout) == 0;
 }
 
-/* Bring the session to tokens [n]: keep what they have in common, forget the rest, evaluate what is
- * missing. */
-static lull_status catch_up(chat *c, const lull_cmd_tokens *tokens, lull_error *err)
+/* Bring the session to what the plan says. A Ctrl-C that came just after the last answer cancels the
+ * next call; it was not meant for it. */
+static lull_status catch_up(chat *c, const lull_conversation_plan *plan, lull_error *err)
 {
-    const int32_t *have = lull_session_tokens(c->session);
-    size_t n_have = lull_session_n_tokens(c->session), n_common = 0;
-    while (n_common < n_have && n_common < tokens->n && have[n_common] == tokens->ids[n_common])
-        n_common++;
-    lull_session_truncate(c->session, n_common);
-    c->timings.n_prompt = tokens->n;
-    c->timings.n_evaluated = tokens->n - n_common;
-    lull_status st;
-    /* A Ctrl-C that came just after the last answer cancels the next call; it was not meant for
-     * it. */
-    do {
-        size_t n_done = lull_session_n_tokens(c->session);
-        st = lull_cmd_eval_prompt(c->session, tokens->ids + n_done, tokens->n - n_done, err);
-    } while (st == LULL_ECANCELLED && !lull_interrupt_signal());
+    uint64_t n_before = lull_session_reuse(c->session).computed;
+    lull_status st = lull_conversation_follow(plan, c->session, err);
+    while (st == LULL_ECANCELLED && !lull_interrupt_signal()) {
+        size_t n_done = lull_session_n_tokens(c->session) - plan->n_keep;
+        st = lull_cmd_eval_prompt(c->session, plan->tokens.ids + n_done, plan->tokens.n - n_done,
+                                  err);
+    }
+    c->timings.n_prompt = lull_session_n_tokens(c->session);
+    c->timings.n_evaluated = (size_t)(lull_session_reuse(c->session).computed - n_before);
     return st;
 }
 
@@ -87,19 +82,18 @@ static void tell_finish(const chat *c, lull_finish finish)
 static void answer(chat *c)
 {
     lull_error err;
-    lull_cmd_tokens tokens = {0};
+    lull_conversation_plan plan = {0};
     lull_generate_result result = {0};
     lull_status st = LULL_OK;
     size_t n_dropped = c->said.n_dropped;
     lull_buffer_clear(&c->answer);
     lull_interrupt_arm();
     lull_interrupt_watch(c->session);
-    LULL_TRY(
-        lull_conversation_tokens(&c->said, c->model, lull_cmd_n_ctx(c->session), &tokens, &err));
+    LULL_TRY(lull_conversation_make_plan(&c->said, c->model, c->session, &plan, &err));
     if (c->said.n_dropped > n_dropped)
         note("[the context is full: the oldest %zu messages are left out]", c->said.n_dropped);
     double start = lull_clock_ms();
-    LULL_TRY(catch_up(c, &tokens, &err));
+    LULL_TRY(catch_up(c, &plan, &err));
     c->timings.prompt_ms = lull_clock_ms() - start;
 
     st = lull_generate(c->session, &c->opt, &result, &err);
@@ -120,7 +114,7 @@ static void answer(chat *c)
     if (c->stats_each_turn) lull_cmd_print_stats(c->model, c->session, &c->timings);
 done:
     lull_interrupt_disarm();
-    lull_cmd_tokens_fini(&tokens);
+    lull_cmd_tokens_fini(&plan.tokens);
     /* Ctrl-C ends an answer; without a person there, or by another signal, it ends all. */
     int signal_number = lull_interrupt_signal();
     if (signal_number && (signal_number != SIGINT || !c->is_interactive)) {

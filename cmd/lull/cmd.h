@@ -46,7 +46,11 @@ typedef enum lull_option_kind {
     LULL_OPT_INTS     /* lull_ints *, "1,2,3", each min..max; given again: replaces */
 } lull_option_kind;
 
-enum { LULL_STRINGS_CAP = 64, LULL_INTS_CAP = 64, LULL_CLI_GROUPS = 3 };
+enum {
+    LULL_STRINGS_CAP = 64,
+    LULL_INTS_CAP = 64,
+    LULL_CLI_GROUPS = 4
+}; /* groups: the last is empty */
 
 typedef struct lull_strings {
     const char *v[LULL_STRINGS_CAP]; /* views of argv */
@@ -77,10 +81,12 @@ typedef struct lull_option_group {
 
 typedef struct lull_cli {
     const char *verb;
-    /* Names of what must be given, apart by spaces: "MODEL"; last what may be: "[MODEL]". */
+    /* Names of what must be given, apart by spaces: "MODEL"; last what may be: "[MODEL]". With `rest`
+     * the last one may be given many times: "FILE..." at least once, "[TAG...]". */
     const char *operands;
     const char *about; /* a sentence or a few lines */
     lull_option_group groups[LULL_CLI_GROUPS];
+    lull_strings *rest; /* NULL: none; else it receives views of argv */
 } lull_cli;
 
 /* Parse argv[1..]. operands [as many as cli->operands names] receives views of argv; one that may be
@@ -98,6 +104,7 @@ const char *lull_cli_nearest(const char *word, const char *const *candidates, si
 /* ---- verbs ---------------------------------------------------------------------------------- */
 
 int lull_cmd_run(int argc, char **argv);
+int lull_cmd_read(int argc, char **argv);
 int lull_cmd_chat(int argc, char **argv);
 int lull_cmd_tokenize(int argc, char **argv);
 int lull_cmd_logits(int argc, char **argv);
@@ -175,10 +182,10 @@ typedef struct lull_cmd_timings {
     size_t n_prompt;    /* tokens of the prompt */
     size_t n_evaluated; /* of them, evaluated now; the others were still in the session */
     size_t n_generated;
-    double load_ms, prompt_ms; /* prompt_ms: the evaluation of n_evaluated tokens */
-    double first_token_ms;     /* from the start of that evaluation to the first generated token */
-    double gen_ms;             /* the generation, first to last token */
-    double decode_ms;          /* of gen_ms, what came after the first token */
+    double load_ms, wake_ms, prompt_ms; /* prompt_ms: the evaluation of n_evaluated tokens */
+    double first_token_ms; /* from the start of that evaluation to the first generated token */
+    double gen_ms;         /* the generation, first to last token */
+    double decode_ms;      /* of gen_ms, what came after the first token */
 } lull_cmd_timings;
 
 /* Tokens a second; 0 when there is nothing to measure. The first generated token costs no step of
@@ -214,6 +221,11 @@ int lull_interrupt_signal(void);
 
 enum { LULL_SAMPLING_ROWS = 14 };
 
+typedef struct lull_sampling_values {
+    float floats[7];
+    int64_t integers[6];
+} lull_sampling_values;
+
 /* The generation options that run and chat share. rows goes into a group of the lull_cli. */
 typedef struct lull_cmd_sampling {
     lull_option rows[LULL_SAMPLING_ROWS];
@@ -222,11 +234,14 @@ typedef struct lull_cmd_sampling {
     bool ignore_eog;
     lull_strings stop, bias_args;
     lull_logit_bias bias[LULL_STRINGS_CAP];
+    lull_sampling_values defaults; /* set by lull_sampling_init */
 } lull_cmd_sampling;
 
 /* Fill the rows; temperature and top_p are the defaults of the verb. a stays where it is: rows
  * point into it. */
 void lull_sampling_init(lull_cmd_sampling *a, float temperature, float top_p);
+/* After parsing, before lull_sampling_apply: does any option but -n differ from its default? */
+bool lull_sampling_is_given(const lull_cmd_sampling *a);
 /* After parsing: put everything into *opt, which then points into a. Draws a seed when none was
  * given. Returns -1, or LULL_EXIT_USAGE after a message. */
 int lull_sampling_apply(lull_cmd_sampling *a, const char *verb, lull_generate_options *opt);

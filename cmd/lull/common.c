@@ -70,8 +70,11 @@ lull_status lull_cmd_eval_prompt(lull_session *s, const int32_t *tokens, size_t 
                          "the prompt has %zu tokens and the context %zu: shorten it, or give --ctx",
                          lull_session_n_tokens(s) + n, lull_cmd_n_ctx(s));
     lull_progress bar;
+    size_t n_known = 0;
+    lull_status st = lull_session_recall(s, tokens, n, &n_known, err);
+    tokens += n_known;
+    n -= n_known;
     lull_progress_init(&bar, "reading", LULL_PROGRESS_TOKENS, n);
-    lull_status st = LULL_OK;
     /* Small pieces while the bar would stand still otherwise; without a bar, all at once. */
     size_t step = bar.is_on ? 64 : n;
     for (size_t i = 0; i < n && st == LULL_OK;) {

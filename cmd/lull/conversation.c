@@ -59,29 +59,84 @@ void lull_conversation_fini(lull_conversation *c)
 }
 
 /* Both render the messages from n_dropped on; *text is owned: free(). */
+/* ---- rendering ------------------------------------------------------------------------------ */
+
+/* Stand-ins for what comes before the conversation; no template changes or writes them. */
+#define MARK_BASE "lull:base:7d1c"
+#define MARK_ANSWER "lull:answer:52f0"
+
+static lull_status render_messages(const lull_model *model, const lull_message *messages, size_t n,
+                                   bool is_due, char **text, lull_error *err)
+{
+    lull_status st = lull_chat_render(model, messages, n, is_due, text, err);
+    if (st != LULL_OK) lull_error_prefix(err, "chat template");
+    return st;
+}
+
+/* Behind a base: messages [n] are rendered behind a stand-in for it, and its part is cut off again. With
+ * an open base the stand-in is the beginning of the first message, else an exchange of its own. */
+static lull_status render_behind(const lull_conversation *c, const lull_model *model,
+                                 const lull_message *messages, size_t n, char **text,
+                                 lull_error *err)
+{
+    lull_status st = LULL_OK;
+    lull_buffer first = {0};
+    char *whole = NULL, *opening = NULL;
+    lull_message *list = malloc((n + 2) * sizeof *list);
+    bool is_open = c->is_open && c->n_dropped == 0 && n > 0;
+    size_t n_list = 0, skip;
+    *text = NULL;
+    if (!list) return lull_fail(err, LULL_ENOMEM, "no memory for %zu messages", n);
+    if (is_open) {
+        lull_buffer_printf(&first, MARK_BASE "\n\n%s", messages[0].content);
+        list[n_list++] = (lull_message){"user", first.data ? first.data : ""};
+    } else {
+        list[n_list++] = (lull_message){"user", MARK_BASE};
+        list[n_list++] = (lull_message){"assistant", MARK_ANSWER};
+        LULL_TRY(render_messages(model, list, n_list, false, &opening, err));
+    }
+    for (size_t i = is_open; i < n; i++) list[n_list++] = messages[i];
+    LULL_TRY(render_messages(model, list, n_list, true, &whole, err));
+    if (is_open) {
+        const char *mark = strstr(whole, MARK_BASE);
+        skip = mark ? (size_t)(mark - whole) + strlen(MARK_BASE) : 0;
+    } else {
+        skip = strlen(opening);
+        if (strncmp(whole, opening, skip) != 0) skip = 0;
+    }
+    if (skip == 0) {
+        st = lull_fail(err, LULL_EUNSUPPORTED,
+                       "the chat template cannot go on from text that it did not make; use --raw");
+        goto done;
+    }
+    *text = strdup(whole + skip);
+    if (!*text) st = lull_fail(err, LULL_ENOMEM, "no memory for the conversation");
+done:
+    lull_buffer_fini(&first);
+    lull_free(whole);
+    lull_free(opening);
+    free(list);
+    return st;
+}
+
 static lull_status render_template(const lull_conversation *c, const lull_model *model, char **text,
                                    lull_error *err)
 {
     size_t n = c->n - c->n_dropped, n_system = c->system != NULL;
+    if (c->n_base > 0) return render_behind(c, model, c->messages + c->n_dropped, n, text, err);
     lull_message *messages = malloc((n + 1) * sizeof *messages);
     if (!messages) return lull_fail(err, LULL_ENOMEM, "no memory for %zu messages", n);
     messages[0] = (lull_message){.role = "system", .content = c->system};
-    memcpy(messages + n_system, c->messages + c->n_dropped, n * sizeof *messages);
-    char *rendered = NULL;
-    lull_status st = lull_chat_render(model, messages, n + n_system, true, &rendered, err);
+    if (n > 0) memcpy(messages + n_system, c->messages + c->n_dropped, n * sizeof *messages);
+    lull_status st = render_messages(model, messages, n + n_system, true, text, err);
     free(messages);
-    if (st != LULL_OK) {
-        lull_error_prefix(err, "chat template");
-        return st;
-    }
-    *text = strdup(rendered);
-    lull_free(rendered);
-    return *text ? LULL_OK : lull_fail(err, LULL_ENOMEM, "no memory for the conversation");
+    return st;
 }
 
 static lull_status render_plain(const lull_conversation *c, char **text, lull_error *err)
 {
     lull_buffer b = {0};
+    if (c->n_base > 0) lull_buffer_append_str(&b, "\n\n");
     if (c->system) lull_buffer_printf(&b, "%s\n\n", c->system);
     for (size_t i = c->n_dropped; i < c->n; i++) {
         bool is_user = strcmp(c->messages[i].role, "user") == 0;
@@ -93,41 +148,200 @@ static lull_status render_plain(const lull_conversation *c, char **text, lull_er
     return *text ? LULL_OK : lull_fail(err, LULL_ENOMEM, "no memory for the conversation");
 }
 
-static lull_status tokenize(const lull_conversation *c, const lull_model *model,
-                            lull_cmd_tokens *out, lull_error *err)
+lull_status lull_conversation_open(const lull_model *model, const char *system, char **before,
+                                   lull_error *err)
+{
+    lull_message messages[2];
+    size_t n = 0;
+    char *text = NULL;
+    *before = NULL;
+    if (system) messages[n++] = (lull_message){"system", system};
+    messages[n++] = (lull_message){"user", MARK_BASE};
+    lull_status st = render_messages(model, messages, n, true, &text, err);
+    if (st != LULL_OK) return st;
+    char *mark = strstr(text, MARK_BASE);
+    if (mark) *mark = '\0';
+    *before = mark ? strdup(text) : NULL;
+    lull_free(text);
+    if (*before) return LULL_OK;
+    return lull_fail(err, LULL_EUNSUPPORTED, "the chat template does not show the user's message");
+}
+
+/* ---- planning ------------------------------------------------------------------------------- */
+
+/* How many of the session's tokens behind the base say how `text` begins, and its bytes. A cut is made
+ * behind a control token or at an end alone: elsewhere other tokens could stand for the same bytes. */
+static size_t match_text(const lull_conversation *c, const lull_model *model, const lull_session *s,
+                         const char *text, size_t *n_bytes)
+{
+    const int32_t *tokens = lull_session_tokens(s);
+    size_t n_tokens = lull_session_n_tokens(s), n_text = strlen(text), at = 0, n_kept = c->n_base;
+    size_t i = c->n_base;
+    *n_bytes = 0;
+    if (i == 0 && n_tokens > 0 && tokens[0] == lull_token_bos(model) &&
+        lull_model_adds_bos(model)) {
+        size_t n;
+        const char *bos = lull_token_text(model, tokens[0], true, &n);
+        if (strncmp(text, bos, n) == 0) at = n; /* the template writes its own */
+        i = n_kept = 1;
+        *n_bytes = at;
+    }
+    for (; i < n_tokens; i++) {
+        size_t n, n_plain;
+        const char *piece = lull_token_text(model, tokens[i], true, &n);
+        (void)lull_token_text(model, tokens[i], false, &n_plain);
+        if (n > n_text - at || memcmp(text + at, piece, n) != 0) break;
+        at += n;
+        bool is_control = n > 0 && n_plain == 0;
+        if (!is_control && text[at] != '\0' && i + 1 < n_tokens) continue;
+        n_kept = i + 1;
+        *n_bytes = at;
+    }
+    return n_kept;
+}
+
+static lull_status plan_once(const lull_conversation *c, const lull_model *model,
+                             const lull_session *s, lull_conversation_plan *out, lull_error *err)
 {
     char *text = NULL;
+    size_t n_bytes, n_common = 0;
+    lull_cmd_tokens all = {0};
     lull_status st = LULL_OK;
     bool has_template = lull_model_get_info(model).chat_template != NULL;
     int flags = has_template ? LULL_TOKENIZE_SPECIAL : 0;
+    *out = (lull_conversation_plan){0};
     LULL_TRY(has_template ? render_template(c, model, &text, err) : render_plain(c, &text, err));
-    LULL_TRY(lull_cmd_tokenize_text(model, text, strlen(text), flags, out, err));
-    LULL_TRY(lull_cmd_add_bos(model, out, err));
+    out->n_keep = match_text(c, model, s, text, &n_bytes);
+    LULL_TRY(lull_cmd_tokenize_text(model, text, strlen(text), flags, &all, err));
+    if (c->n_base == 0) LULL_TRY(lull_cmd_add_bos(model, &all, err));
+    const int32_t *have = lull_session_tokens(s) + c->n_base;
+    size_t n_have = lull_session_n_tokens(s) - c->n_base;
+    while (n_common < n_have && n_common < all.n && have[n_common] == all.ids[n_common]) n_common++;
+    if (c->n_base + n_common >= out->n_keep) {
+        out->n_keep = c->n_base + n_common;
+        memmove(all.ids, all.ids + n_common, (all.n - n_common) * sizeof *all.ids);
+        out->tokens = (lull_cmd_tokens){.ids = all.ids, .n = all.n - n_common};
+        all.ids = NULL;
+    } else {
+        LULL_TRY(lull_cmd_tokenize_text(model, text + n_bytes, strlen(text + n_bytes), flags,
+                                        &out->tokens, err));
+    }
 done:
+    lull_cmd_tokens_fini(&all);
     free(text);
-    if (st != LULL_OK) lull_cmd_tokens_fini(out);
     return st;
 }
 
-lull_status lull_conversation_tokens(lull_conversation *c, const lull_model *model, size_t n_ctx,
-                                     lull_cmd_tokens *out, lull_error *err)
+lull_status lull_conversation_make_plan(lull_conversation *c, const lull_model *model,
+                                        const lull_session *s, lull_conversation_plan *out,
+                                        lull_error *err)
 {
-    size_t n_most = n_ctx - n_ctx / 8;
+    size_t n_ctx = lull_cmd_n_ctx(s), n_most = n_ctx - n_ctx / 8;
     for (;;) {
-        lull_status st = tokenize(c, model, out, err);
-        if (st != LULL_OK || out->n <= n_most) return st;
+        lull_status st = plan_once(c, model, s, out, err);
+        size_t n = out->n_keep + out->tokens.n;
+        if (st != LULL_OK || n <= n_most) return st;
         if (c->n_dropped + 2 >= c->n) {
-            st = out->n < n_ctx
+            st = n < n_ctx
                      ? LULL_OK
                      : lull_fail(err, LULL_EFULL,
                                  "the message makes %zu tokens and the context has %zu: shorten "
                                  "it, or start with a larger --ctx",
-                                 out->n, n_ctx);
-            if (st != LULL_OK) lull_cmd_tokens_fini(out);
+                                 n, n_ctx);
+            if (st != LULL_OK) lull_cmd_tokens_fini(&out->tokens);
             return st;
         }
         c->n_dropped += 2; /* an exchange, so that user and assistant still take turns */
-        n_most = n_ctx / 2;
-        lull_cmd_tokens_fini(out);
+        n_most = n_ctx / 2 > c->n_base ? n_ctx / 2 : n_most;
+        lull_cmd_tokens_fini(&out->tokens);
     }
+}
+
+lull_status lull_conversation_follow(const lull_conversation_plan *plan, lull_session *s,
+                                     lull_error *err)
+{
+    lull_session_truncate(s, plan->n_keep);
+    return lull_cmd_eval_prompt(s, plan->tokens.ids, plan->tokens.n, err);
+}
+
+/* ---- with a session ------------------------------------------------------------------------- */
+
+static lull_status set_json(lull_session *s, const char *key, json_t *value, lull_error *err)
+{
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    json_decref(value);
+    if (!text) return lull_fail(err, LULL_ENOMEM, "no memory for the conversation");
+    lull_status st = lull_session_set_data(s, key, text, err);
+    free(text);
+    return st;
+}
+
+lull_status lull_conversation_save(const lull_conversation *c, lull_session *s, lull_error *err)
+{
+    json_t *list = json_array();
+    if (c->system)
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s}", "role", "system", "content", c->system));
+    for (size_t i = 0; i < c->n; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "role", c->messages[i].role, "content",
+                                              c->messages[i].content));
+    lull_status st = set_json(s, "messages", list, err);
+    if (st != LULL_OK) return st;
+    return set_json(s, "conversation",
+                    json_pack("{s:I, s:b, s:I}", "base_tokens", (json_int_t)c->n_base, "is_open",
+                              (int)c->is_open, "dropped", (json_int_t)c->n_dropped),
+                    err);
+}
+
+static json_t *get_json(const lull_session *s, const char *key)
+{
+    char *text = lull_session_get_data(s, key);
+    json_t *value = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    lull_free(text);
+    return value;
+}
+
+static lull_status load_messages(lull_conversation *c, const json_t *list, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    for (size_t i = 0; i < json_array_size(list) && st == LULL_OK; i++) {
+        const json_t *m = json_array_get(list, i);
+        const char *role = json_string_value(json_object_get(m, "role"));
+        const char *content = json_string_value(json_object_get(m, "content"));
+        const char *due = c->n % 2 == 0 ? "user" : "assistant";
+        if (role && content && i == 0 && strcmp(role, "system") == 0)
+            st = lull_conversation_set_system(c, content, err);
+        else if (role && content && strcmp(role, due) == 0)
+            st = lull_conversation_add(c, due, content, strlen(content), err);
+        else
+            st = lull_fail(err, LULL_ECORRUPT, "the state's message %zu is not one of the %s", i,
+                           due);
+    }
+    return st;
+}
+
+lull_status lull_conversation_load(lull_conversation *c, const lull_session *s, lull_error *err)
+{
+    json_t *list = get_json(s, "messages"), *facts = get_json(s, "conversation");
+    size_t n_tokens = lull_session_n_tokens(s);
+    lull_status st = LULL_OK;
+    json_int_t n_base = json_integer_value(json_object_get(facts, "base_tokens"));
+    json_int_t n_dropped = json_integer_value(json_object_get(facts, "dropped"));
+    lull_conversation_clear(c);
+    c->is_open = json_is_true(json_object_get(facts, "is_open"));
+    if (!list) {
+        c->n_base = n_tokens;
+        goto done;
+    }
+    LULL_TRY(load_messages(c, list, err));
+    if (n_base < 0 || (size_t)n_base > n_tokens || n_dropped < 0 || (size_t)n_dropped > c->n) {
+        st = lull_fail(err, LULL_ECORRUPT, "the state's conversation is out of range");
+        goto done;
+    }
+    c->n_base = (size_t)n_base;
+    c->n_dropped = (size_t)n_dropped;
+done:
+    json_decref(list);
+    json_decref(facts);
+    return st;
 }

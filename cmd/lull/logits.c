@@ -103,9 +103,10 @@ static lull_status compute(args *a, lull_cmd_tokens tokens, lull_error *err)
     bool is_short = !a->state.wake && tokens.n <= n_ctx;
     LULL_TRY(lull_cmd_state_session(&a->state, model, is_short ? tokens.n : n_ctx, &session, err));
     if (tokens.n > lull_session_room(session))
-        LULL_TRY(lull_fail(err, LULL_EFULL,
-                           "there are %zu tokens and the context has %zu: shorten it, or give --ctx",
-                           lull_session_n_tokens(session) + tokens.n, n_ctx));
+        LULL_TRY(
+            lull_fail(err, LULL_EFULL,
+                      "there are %zu tokens and the context has %zu: shorten it, or give --ctx",
+                      lull_session_n_tokens(session) + tokens.n, n_ctx));
     lull_interrupt_watch(session);
 
     s.n_vocab = (size_t)info.n_vocab;
@@ -157,13 +158,13 @@ int lull_cmd_logits(int argc, char **argv)
         {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 1024, "N",
          "threads (default: $LULL_THREADS, else the cores)"},
     };
-    const lull_cli cli = {.verb = "logits",
-                          .operands = "MODEL",
-                          .about =
-                              "Write the logits of the next token after each position of a text, or "
-                              "of what comes\nafter a state.",
-                          .groups = {{"Options", options, sizeof options / sizeof *options},
-                                     {"States", a.state.rows, LULL_STATE_ROWS}}};
+    const lull_cli cli = {
+        .verb = "logits",
+        .operands = "MODEL",
+        .about = "Write the logits of the next token after each position of a text, or "
+                 "of what comes\nafter a state.",
+        .groups = {{"Options", options, sizeof options / sizeof *options},
+                   {"States", a.state.rows, LULL_STATE_ROWS}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
     if (rc >= 0) return rc;
     if (!!a.tokens + !!a.tokens_file + !!a.text + !!a.file != 1)

@@ -12,6 +12,8 @@ typedef struct lull_verb {
 static const lull_verb verbs[] = {
     {"run", "MODEL", "generate text from a prompt", lull_cmd_run},
     {"chat", "MODEL", "talk with a model", lull_cmd_chat},
+    {"read", "MODEL FILE... --as NAME", "read documents once, to be asked many times",
+     lull_cmd_read},
     {"eval", "MODEL -f TEXT", "perplexity of a text", lull_cmd_eval},
     {"logits", "MODEL -o FILE.npy", "next-token logits at every position", lull_cmd_logits},
     {"tokenize", "MODEL", "text to token ids, and back", lull_cmd_tokenize},

@@ -275,12 +275,17 @@ int lull_cli_parse(const lull_cli *cli, int argc, char **argv, const char **oper
         } else if (!is_ended && arg[0] == '-' && arg[1]) {
             int rc = take_option(cli, argc, argv, &i);
             if (rc >= 0) return rc;
-        } else if (n_operands < n_wanted) {
+        } else if (n_operands < n_wanted - (cli->rest != NULL)) {
             operands[n_operands++] = arg;
+        } else if (cli->rest && cli->rest->n < LULL_STRINGS_CAP) {
+            cli->rest->v[cli->rest->n++] = arg;
+        } else if (cli->rest) {
+            return lull_cli_usage(cli->verb, "at most %d of %s", LULL_STRINGS_CAP, cli->operands);
         } else {
             return lull_cli_usage(cli->verb, "unexpected argument '%s'", arg);
         }
     }
+    n_operands += cli->rest && cli->rest->n > 0;
     if (n_operands < n_wanted) {
         const char *missing = cli->operands;
         for (size_t i = 0; i < n_operands; i++) {

@@ -2,20 +2,22 @@
 #include <string.h>
 
 #include "clock.h"
-#include "cmd.h"
+#include "conversation.h"
 #include "display.h"
+#include "state_cmd.h"
 
 typedef struct args {
     const char *model, *text, *file, *system;
     int64_t n_threads, n_ctx;
-    bool raw, as_json, stats;
+    bool raw, as_json, stats, has_prompt, is_sampling_given;
     lull_cmd_sampling sampling;
+    lull_cmd_state state;
 } args;
 
 /* Where the generated text goes: to standard output as it comes, or into one JSON object. */
 typedef struct output {
     bool as_json, is_mid_line;
-    lull_buffer text;
+    lull_buffer text; /* all of it */
 } output;
 
 static bool on_text(void *user, const char *text, size_t n_bytes, int32_t token)
@@ -23,44 +25,47 @@ static bool on_text(void *user, const char *text, size_t n_bytes, int32_t token)
     (void)token;
     output *out = user;
     if (n_bytes == 0) return true;
-    if (out->as_json) {
-        lull_buffer_append(&out->text, text, n_bytes);
-        return true;
-    }
+    lull_buffer_append(&out->text, text, n_bytes);
+    if (out->as_json) return true;
     out->is_mid_line = text[n_bytes - 1] != '\n';
     lull_display_write(stdout, text, n_bytes);
     return fflush(stdout) == 0; /* nobody reads any more: main() tells */
 }
 
-/* The tokens of the prompt: the text itself, or with the file's chat template around it. */
-static lull_status build_prompt(const args *a, const lull_model *model, const char *text,
-                                size_t n_bytes, lull_cmd_tokens *tokens, lull_error *err)
+/* A plain prompt: the text itself, behind what the session has. */
+static lull_status eval_raw(const lull_model *model, lull_session *s, const char *text,
+                            size_t n_bytes, lull_error *err)
 {
-    char *rendered = NULL;
+    lull_cmd_tokens tokens = {0};
     lull_status st = LULL_OK;
-    bool has_template = lull_model_get_info(model).chat_template != NULL;
-    if (a->system && !has_template)
-        return lull_fail(err, LULL_EINVAL,
-                         "the file has no chat template, so --system has no place; put it into the "
-                         "prompt");
-    if (!a->raw && has_template) {
-        if (strlen(text) != n_bytes)
-            return lull_fail(err, LULL_EINVAL, "the prompt has a NUL byte, at %zu", strlen(text));
-        lull_message messages[2];
-        size_t n = 0;
-        if (a->system) messages[n++] = (lull_message){"system", a->system};
-        messages[n++] = (lull_message){"user", text};
-        st = lull_chat_render(model, messages, n, true, &rendered, err);
-        if (st != LULL_OK) lull_error_prefix(err, "chat template (--raw goes without)");
-        if (st != LULL_OK) return st;
-        text = rendered;
-        n_bytes = strlen(rendered);
-    }
-    LULL_TRY(lull_cmd_tokenize_text(model, text, n_bytes, LULL_TOKENIZE_SPECIAL, tokens, err));
-    LULL_TRY(lull_cmd_add_bos(model, tokens, err));
-    if (tokens->n == 0) st = lull_fail(err, LULL_EINVAL, "the prompt is empty");
+    LULL_TRY(lull_cmd_tokenize_text(model, text, n_bytes, LULL_TOKENIZE_SPECIAL, &tokens, err));
+    if (lull_session_n_tokens(s) == 0) LULL_TRY(lull_cmd_add_bos(model, &tokens, err));
+    if (tokens.n == 0 && lull_session_n_tokens(s) == 0)
+        LULL_TRY(lull_fail(err, LULL_EINVAL, "the prompt is empty"));
+    LULL_TRY(lull_cmd_eval_prompt(s, tokens.ids, tokens.n, err));
 done:
-    lull_free(rendered);
+    lull_cmd_tokens_fini(&tokens);
+    return st;
+}
+
+/* The prompt as the next message of a conversation. */
+static lull_status eval_message(const args *a, const lull_model *model, lull_session *s,
+                                lull_conversation *said, const char *text, size_t n_bytes,
+                                lull_error *err)
+{
+    lull_conversation_plan plan = {0};
+    lull_status st = LULL_OK;
+    if (strlen(text) != n_bytes)
+        return lull_fail(err, LULL_EINVAL, "the prompt has a NUL byte, at %zu", strlen(text));
+    if (a->state.wake) LULL_TRY(lull_conversation_load(said, s, err));
+    if (a->system) LULL_TRY(lull_conversation_set_system(said, a->system, err));
+    LULL_TRY(lull_conversation_add(said, "user", text, n_bytes, err));
+    st = lull_conversation_make_plan(said, model, s, &plan, err);
+    if (st == LULL_EUNSUPPORTED || st == LULL_EINVAL)
+        lull_error_prefix(err, "(--raw goes without the template)");
+    if (st == LULL_OK) st = lull_conversation_follow(&plan, s, err);
+done:
+    lull_cmd_tokens_fini(&plan.tokens);
     return st;
 }
 
@@ -73,60 +78,138 @@ static int print_json(const lull_session *s, const lull_cmd_timings *t, const ou
         "tokens", lull_cmd_json_tokens(generated, lull_session_n_tokens(s) - t->n_prompt),
         "prompt_tokens", (json_int_t)t->n_prompt, "finish_reason", lull_finish_name(finish),
         "timings", lull_cmd_timings_json(t));
+    if (object) lull_cmd_put_reuse(object, s);
     /* What to give --seed to draw the same again. */
     if (object && opt->sampling.temperature > 0)
         json_object_set_new(object, "seed", json_integer((json_int_t)opt->sampling.seed));
     return lull_cmd_print_json(object);
 }
 
-static lull_status answer(const args *a, lull_generate_options *opt, int *rc, lull_error *err)
+/* Generate after the prompt; without one, go on with what was slept in the middle. */
+static lull_status generate(const args *a, lull_session *s, lull_generate_options *opt,
+                            lull_generate_result *result, lull_error *err)
+{
+    lull_sampling slept;
+    bool is_given = a->is_sampling_given;
+    if (!a->has_prompt && !is_given) {
+        lull_status st =
+            lull_generate_more(s, opt->max_tokens, opt->on_text, opt->user, result, err);
+        if (st != LULL_EINVAL) return st;
+    }
+    if (a->state.wake && !is_given && lull_session_sampling(s, &slept)) opt->sampling = slept;
+    opt->holds_text = a->state.sleep != NULL;
+    return lull_generate(s, opt, result, err);
+}
+
+static lull_status read_prompt(const args *a, char **text, size_t *n_bytes, lull_error *err)
+{
+    if (!a->has_prompt) return LULL_OK;
+    lull_status st = lull_cmd_read_text(a->text, a->file, text, n_bytes, err);
+    if (st != LULL_OK) return st;
+    /* As the shell's $(...) does: the line feed at the end of a file is not part of a prompt. */
+    if (!a->text && *n_bytes > 0 && (*text)[*n_bytes - 1] == '\n') (*text)[--*n_bytes] = '\0';
+    if (*n_bytes == 0 && !a->raw) return lull_fail(err, LULL_EINVAL, "the prompt is empty");
+    return LULL_OK;
+}
+
+static lull_status eval_prompt(const args *a, const lull_model *model, lull_session *s,
+                               lull_conversation *said, const char *text, size_t n_bytes,
+                               lull_error *err)
+{
+    bool has_template = lull_model_get_info(model).chat_template != NULL;
+    if (a->system && !has_template)
+        return lull_fail(err, LULL_EINVAL,
+                         "the file has no chat template, so --system has no place; put it into the "
+                         "prompt");
+    if (!a->has_prompt) return LULL_OK;
+    if (a->raw || !has_template) return eval_raw(model, s, text, n_bytes, err);
+    return eval_message(a, model, s, said, text, n_bytes, err);
+}
+
+/* Where generation was gone on with, the last answer became longer. */
+static lull_status extend_answer(lull_conversation *said, const lull_session *s, const char *more,
+                                 lull_error *err)
+{
+    lull_status st = lull_conversation_load(said, s, err);
+    if (st != LULL_OK || said->n == 0 || said->n % 2 == 1) return st;
+    lull_buffer whole = {0};
+    lull_buffer_printf(&whole, "%s%s", said->messages[said->n - 1].content, more);
+    lull_conversation_pop(said);
+    st = lull_conversation_add(said, "assistant", whole.data ? whole.data : "", whole.n_bytes, err);
+    lull_buffer_fini(&whole);
+    return st;
+}
+
+/* Note the answer, and sleep if that was asked for. */
+static lull_status finish(const args *a, lull_session *s, lull_conversation *said,
+                          const output *out, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    const char *text = out->text.data ? out->text.data : "";
+    if (!a->state.sleep) return LULL_OK;
+    if (!a->has_prompt)
+        LULL_TRY(extend_answer(said, s, text, err));
+    else if (said->n % 2 == 1) /* a message that waits for its answer */
+        LULL_TRY(lull_conversation_add(said, "assistant", text, out->text.n_bytes, err));
+    if (said->n > 0) {
+        LULL_TRY(lull_conversation_save(said, s, err));
+    } else {
+        /* A plain prompt is no message: what is there now is the base of a conversation to come. */
+        LULL_TRY(lull_session_set_data(s, "messages", NULL, err));
+        LULL_TRY(lull_session_set_data(s, "conversation", NULL, err));
+    }
+    LULL_TRY(lull_cmd_state_sleep(&a->state, s, err));
+done:
+    return st;
+}
+
+static lull_status answer(args *a, lull_generate_options *opt, int *rc, lull_error *err)
 {
     lull_model *model = NULL;
     lull_session *session = NULL;
-    lull_cmd_tokens prompt = {0};
+    lull_conversation said = {0};
     output out = {.as_json = a->as_json};
     char *text = NULL;
     size_t n_bytes = 0;
     lull_status st = LULL_OK;
     lull_interrupt_arm();
-    LULL_TRY(lull_cmd_read_text(a->text, a->file, &text, &n_bytes, err));
-    /* As the shell's $(...) does: the line feed at the end of a file is not part of a prompt. */
-    if (!a->text && n_bytes > 0 && text[n_bytes - 1] == '\n') text[--n_bytes] = '\0';
-    if (n_bytes == 0 && !a->raw) {
-        st = lull_fail(err, LULL_EINVAL, "the prompt is empty");
-        goto done;
-    }
+    LULL_TRY(read_prompt(a, &text, &n_bytes, err));
     LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, 0, &model, err));
-    LULL_TRY(build_prompt(a, model, text, n_bytes, &prompt, err));
-    LULL_TRY(lull_cmd_new_session(model, (size_t)a->n_ctx, &session, err));
+    LULL_TRY(lull_cmd_state_open(&a->state, model, err));
+    double start = lull_clock_ms();
+    LULL_TRY(lull_cmd_state_session(&a->state, model, (size_t)a->n_ctx, &session, err));
     lull_interrupt_watch(session);
 
-    double start = lull_clock_ms();
-    LULL_TRY(lull_cmd_eval_prompt(session, prompt.ids, prompt.n, err));
-    lull_cmd_timings t = {.n_prompt = prompt.n,
-                          .n_evaluated = prompt.n,
+    double woken = lull_clock_ms();
+    LULL_TRY(eval_prompt(a, model, session, &said, text, n_bytes, err));
+    lull_cmd_timings t = {.n_prompt = lull_session_n_tokens(session),
+                          .n_evaluated = (size_t)lull_session_reuse(session).computed,
                           .load_ms = lull_model_get_info(model).load_ms,
-                          .prompt_ms = lull_clock_ms() - start};
+                          .wake_ms = a->state.wake ? woken - start : 0,
+                          .prompt_ms = lull_clock_ms() - woken};
     opt->on_text = on_text;
     opt->user = &out;
     lull_generate_result result = {0};
-    st = lull_generate(session, opt, &result, err);
+    st = generate(a, session, opt, &result, err);
     if (out.is_mid_line) putchar('\n');
+    fflush(stdout);
     LULL_TRY(st);
     t.n_generated = result.n_tokens;
     t.first_token_ms = t.prompt_ms + result.first_ms;
     t.gen_ms = result.total_ms;
     t.decode_ms = result.total_ms - result.first_ms;
+    LULL_TRY(finish(a, session, &said, &out, err));
     if (a->as_json) *rc = print_json(session, &t, &out, opt, result.finish);
     if (a->stats) lull_cmd_print_stats(model, session, &t);
     if (lull_interrupt_signal()) *rc = 128 + lull_interrupt_signal();
 done:
     lull_buffer_fini(&out.text);
-    lull_cmd_tokens_fini(&prompt);
+    lull_conversation_fini(&said);
     free(text);
     lull_interrupt_watch(NULL);
     lull_session_free(session);
     lull_model_close(model);
+    lull_cmd_state_close(&a->state);
     return st;
 }
 
@@ -134,6 +217,7 @@ int lull_cmd_run(int argc, char **argv)
 {
     args a = {0};
     lull_sampling_init(&a.sampling, 0, 1);
+    lull_cmd_state_init(&a.state);
     const lull_option options[] = {
         {'p', "prompt", NULL, LULL_OPT_STRING, &a.text, 0, 0, "TEXT", "the prompt"},
         {'f', "file", NULL, LULL_OPT_STRING, &a.file, 0, 0, "FILE",
@@ -157,13 +241,21 @@ int lull_cmd_run(int argc, char **argv)
         .about =
             "Answer a prompt: -p, -f, or standard input. It is put into the file's chat template,\n"
             "where there is one. Without sampling options the answer is the likeliest, the same\n"
-            "each time.",
+            "each time.\n\n"
+            "With --wake the prompt follows upon a state: as the next message of its "
+            "conversation,\n"
+            "as a question about what was read, or with --raw as it is. Without a prompt, "
+            "generation\n"
+            "goes on where it was when the state fell asleep.",
         .groups = {{"Options", options, sizeof options / sizeof *options},
-                   {"Generation", a.sampling.rows, LULL_SAMPLING_ROWS}}};
+                   {"Generation", a.sampling.rows, LULL_SAMPLING_ROWS},
+                   {"States", a.state.rows, LULL_STATE_ROWS}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
-    if (rc < 0) rc = lull_cmd_check_text("run", a.text, a.file);
+    a.has_prompt = a.text || a.file || !a.state.wake;
+    if (rc < 0 && a.has_prompt) rc = lull_cmd_check_text("run", a.text, a.file);
     if (rc < 0 && a.raw && a.system) rc = lull_cli_usage("run", "--system has no place with --raw");
     lull_generate_options opt;
+    a.is_sampling_given = lull_sampling_is_given(&a.sampling);
     if (rc < 0) rc = lull_sampling_apply(&a.sampling, "run", &opt);
     if (rc >= 0) return rc;
     lull_error err;

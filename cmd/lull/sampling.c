@@ -5,6 +5,31 @@
 
 #include "cmd.h"
 
+/* What the options have set so far, to be compared byte by byte. */
+static lull_sampling_values values_of(const lull_cmd_sampling *a)
+{
+    lull_sampling_values v;
+    memset(&v, 0, sizeof v);
+    const lull_sampling *s = &a->s;
+    const float floats[] = {s->temperature,     s->top_p,          s->min_p,
+                            s->typical_p,       s->repeat_penalty, s->frequency_penalty,
+                            s->presence_penalty};
+    memcpy(v.floats, floats, sizeof floats);
+    v.integers[0] = a->top_k;
+    v.integers[1] = a->penalty_window;
+    v.integers[2] = a->seed;
+    v.integers[3] = (int64_t)a->bias_args.n;
+    v.integers[4] = (int64_t)a->stop.n;
+    v.integers[5] = a->ignore_eog;
+    return v;
+}
+
+bool lull_sampling_is_given(const lull_cmd_sampling *a)
+{
+    lull_sampling_values now = values_of(a);
+    return memcmp(&now, &a->defaults, sizeof now) != 0;
+}
+
 void lull_sampling_init(lull_cmd_sampling *a, float temperature, float top_p)
 {
     memset(a, 0, sizeof *a);
@@ -47,6 +72,7 @@ void lull_sampling_init(lull_cmd_sampling *a, float temperature, float top_p)
          "go on past the model's own end"},
     };
     memcpy(a->rows, rows, sizeof rows);
+    a->defaults = values_of(a);
 }
 
 /* "ID=X", and "ID+X" or "ID-X" as other programs write it. */

@@ -43,7 +43,8 @@ lull_status lull_cmd_state_open(lull_cmd_state *st, lull_model *model, lull_erro
     status = st->sleep || lull_cmd_store_exists(st->dir)
                  ? lull_cmd_store_open(st->dir, false, &st->store, err)
                  : LULL_ENOTFOUND;
-    if (status != LULL_OK && !st->sleep) status = lull_cmd_store_open(st->dir, true, &st->store, err);
+    if (status != LULL_OK && !st->sleep)
+        status = lull_cmd_store_open(st->dir, true, &st->store, err);
     if (status != LULL_OK) return is_needed ? status : LULL_OK;
     lull_model_use_store(model, st->store);
     return LULL_OK;

@@ -8,11 +8,13 @@ static void path_of(const char *dir, char *buf, size_t n)
 }
 bool lull_cmd_store_exists(const char *dir)
 {
-    char p[4096]; struct stat st;
+    char p[4096];
+    struct stat st;
     path_of(dir, p, sizeof p);
     return stat(p, &st) == 0;
 }
-lull_status lull_cmd_store_open(const char *dir, bool is_read_only, lull_store **out, lull_error *err)
+lull_status lull_cmd_store_open(const char *dir, bool is_read_only, lull_store **out,
+                                lull_error *err)
 {
     char p[4096];
     path_of(dir, p, sizeof p);

@@ -82,7 +82,8 @@ lull_digest lull_page_key(const lull_digest *kv_identity, const lull_digest *par
  * lull_session_eval. */
 LULL_NODISCARD lull_status lull_session_refresh(lull_session *s, lull_error *err);
 
-/* Evaluate what waits, without logits. Failures of lull_session_eval. */
+/* Evaluate what waits, without logits; lull_session_cancel does not reach it. Failures of
+ * lull_session_eval. */
 LULL_NODISCARD lull_status lull_session_settle(lull_session *s, lull_error *err);
 
 /* ---- reuse.c --------------------------------------------------------------------------------- */

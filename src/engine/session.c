@@ -305,7 +305,7 @@ static void take_back(lull_session *s, size_t n_tokens, bool had_logits)
 }
 
 /* Compute the pages again whose sliding planes are missing and will be read next. */
-static lull_status mend_window(lull_session *s, lull_error *err)
+static lull_status mend_window(lull_session *s, const atomic_bool *is_cancelled, lull_error *err)
 {
     size_t from, to;
     if (!lull_session_find_gap(s, &from, &to)) return LULL_OK;
@@ -314,7 +314,7 @@ static lull_status mend_window(lull_session *s, lull_error *err)
     pthread_mutex_lock(&m->mutex);
     for (size_t i = from; i < to && st == LULL_OK; i += LULL_PAGE_POSITIONS)
         st = lull_page_table_renew(&s->table, i / LULL_PAGE_POSITIONS, err);
-    pass p = {.m = m, .is_cancelled = &s->is_cancelled};
+    pass p = {.m = m, .is_cancelled = is_cancelled};
     if (st == LULL_OK) st = add_rows(&p, s, from, to, false, false, err);
     if (st == LULL_OK) st = flush(&p, err);
     pthread_mutex_unlock(&m->mutex);
@@ -330,12 +330,13 @@ static lull_status mend_window(lull_session *s, lull_error *err)
 
 /* Before tokens that wait are evaluated: check what is there, take what is known, make the window
  * whole. The last token is left to be evaluated when its logits are wanted. */
-static lull_status prepare(lull_session *s, bool wants_logits, lull_error *err)
+static lull_status prepare(lull_session *s, bool wants_logits, const atomic_bool *is_cancelled,
+                           lull_error *err)
 {
     lull_status st = lull_session_check(s, err);
     if (st != LULL_OK) return st;
     lull_session_take_known(s, s->n_tokens - (wants_logits ? 1 : 0));
-    return mend_window(s, err);
+    return mend_window(s, is_cancelled, err);
 }
 
 /* True once after lull_session_cancel. */
@@ -361,7 +362,7 @@ lull_status lull_session_eval(lull_session *s, const int32_t *tokens, size_t n,
     bool had_logits = s->has_logits;
     lull_status st = accept_tokens(s, tokens, n, err);
     if (st != LULL_OK) return st;
-    st = prepare(s, logits != NULL, err);
+    st = prepare(s, logits != NULL, &s->is_cancelled, err);
     pthread_mutex_lock(&m->mutex);
     pass p = {.m = m, .is_cancelled = &s->is_cancelled};
     if (st == LULL_OK) st = add_rows(&p, s, s->n_kv, s->n_tokens, false, logits != NULL, err);
@@ -381,10 +382,10 @@ lull_status lull_session_eval(lull_session *s, const int32_t *tokens, size_t n,
 
 lull_status lull_session_settle(lull_session *s, lull_error *err)
 {
-    lull_status st = prepare(s, false, err);
+    lull_status st = prepare(s, false, NULL, err);
     if (st != LULL_OK || s->n_kv == s->n_tokens) return st;
     pthread_mutex_lock(&s->model->mutex);
-    pass p = {.m = s->model, .is_cancelled = &s->is_cancelled};
+    pass p = {.m = s->model};
     st = add_rows(&p, s, s->n_kv, s->n_tokens, false, false, err);
     if (st == LULL_OK) st = flush(&p, err);
     pthread_mutex_unlock(&s->model->mutex);
@@ -422,7 +423,7 @@ lull_status lull_session_eval_each(lull_session *s, const int32_t *tokens, size_
     if (st != LULL_OK) return st;
     size_t n_after = s->n_tokens;
     st = lull_session_check(s, err);
-    if (st == LULL_OK) st = mend_window(s, err);
+    if (st == LULL_OK) st = mend_window(s, &s->is_cancelled, err);
     pthread_mutex_lock(&m->mutex);
     pass p = {.m = m, .is_cancelled = &s->is_cancelled};
     /* What waited before the new tokens comes first, without a row. */
@@ -487,7 +488,7 @@ lull_status lull_batch_eval(lull_batch_item *items, size_t n_items, lull_error *
         }
     }
     for (size_t i = 0; i < n_items && st == LULL_OK; i++) {
-        st = prepare(items[i].session, true, err);
+        st = prepare(items[i].session, true, &items[i].session->is_cancelled, err);
         if (st != LULL_OK && n_items > 1) lull_error_prefix(err, "batch item %zu", i);
     }
     pthread_mutex_lock(&m->mutex);
