@@ -8,7 +8,11 @@
 #include "conversation.h"
 #include "display.h"
 #include "file.h"
+#include "format.h"
+#include "grid.h"
 #include "line.h"
+#include "state_cmd.h"
+#include "store_cmd.h"
 #include "term.h"
 
 typedef struct chat {
@@ -21,6 +25,9 @@ typedef struct chat {
     lull_cmd_timings timings; /* of the last answer */
     lull_buffer answer;       /* of the turn in progress */
     char *prefill;            /* owned; the text to edit next, NULL for none */
+    char *name;               /* owned; the state that this chat is kept as, NULL for none yet */
+    lull_cmd_state state;
+    bool is_cut; /* messages were taken back since the last answer */
     bool is_interactive, stats_each_turn, is_over;
     int rc; /* what the program is to exit with */
 } chat;
@@ -111,6 +118,7 @@ static void answer(chat *c)
     else
         LULL_TRY(lull_conversation_add(&c->said, "assistant", c->answer.data ? c->answer.data : "",
                                        c->answer.n_bytes, &err));
+    c->is_cut = false;
     if (c->stats_each_turn) lull_cmd_print_stats(c->model, c->session, &c->timings);
 done:
     lull_interrupt_disarm();
@@ -153,6 +161,7 @@ static const char *last_message(const chat *c)
 
 static void take_back_exchange(chat *c)
 {
+    c->is_cut = true;
     lull_conversation_pop(&c->said);
     lull_conversation_pop(&c->said);
 }
@@ -215,6 +224,162 @@ static void cmd_clear(chat *c, const char *arg)
 {
     (void)arg;
     lull_conversation_clear(&c->said);
+    c->is_cut = true;
+}
+
+/* ---- states --------------------------------------------------------------------------------- */
+
+static bool set_chat_name(chat *c, const char *name)
+{
+    char *copy = strdup(name);
+    if (!copy) return false;
+    free(c->name);
+    c->name = copy;
+    return true;
+}
+
+/* The store, made if need be. */
+static lull_status need_store(chat *c, lull_error *err)
+{
+    if (c->state.store) return LULL_OK;
+    lull_status st = lull_cmd_store_open(c->state.dir, false, &c->state.store, err);
+    if (st == LULL_OK) lull_model_use_store(c->model, c->state.store);
+    return st;
+}
+
+static lull_status sleep_as(chat *c, const char *name, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    LULL_TRY(need_store(c, err));
+    if (c->is_cut) LULL_TRY(lull_conversation_trim(&c->said, c->model, c->session, err));
+    c->is_cut = false;
+    LULL_TRY(lull_conversation_save(&c->said, c->session, err));
+    LULL_TRY(
+        lull_cmd_sleep_as(c->state.store, c->session, name, &c->state.tags, c->state.note, err));
+    if (!set_chat_name(c, name)) st = lull_fail(err, LULL_ENOMEM, "no memory for a name");
+done:
+    return st;
+}
+
+static void cmd_sleep(chat *c, const char *arg)
+{
+    lull_error err;
+    if (!*arg && !c->name)
+        note("as what? /sleep NAME");
+    else if (sleep_as(c, *arg ? arg : c->name, &err) != LULL_OK)
+        complain(c, &err);
+}
+
+static void cmd_fork(chat *c, const char *arg)
+{
+    lull_error err;
+    if (!*arg) {
+        note("as what? /fork NAME");
+        return;
+    }
+    if (sleep_as(c, arg, &err) != LULL_OK)
+        complain(c, &err);
+    else
+        note("this chat goes on as %s", arg);
+}
+
+/* The end of what was said, so that one knows where one is. */
+static void recall_last(const chat *c)
+{
+    for (size_t i = c->said.n > 2 ? c->said.n - 2 : 0; i < c->said.n; i++)
+        note("%s: %s", c->said.messages[i].role, c->said.messages[i].content);
+}
+
+static lull_status wake(chat *c, const char *name, lull_error *err)
+{
+    lull_conversation said = {0};
+    lull_session *session = NULL;
+    lull_wake_options options = {.re_reads = c->state.re_reads,
+                                 .n_ctx = lull_cmd_n_ctx(c->session)};
+    lull_status st = LULL_OK;
+    LULL_TRY(need_store(c, err));
+    LULL_TRY(lull_wake(c->model, c->state.store, name, &options, &session, err));
+    LULL_TRY(lull_conversation_load(&said, session, err));
+    if (!set_chat_name(c, name)) LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for a name"));
+    lull_session_free(c->session);
+    lull_conversation_fini(&c->said);
+    c->session = session;
+    c->said = said;
+    c->is_cut = false;
+    return LULL_OK;
+done:
+    lull_session_free(session);
+    lull_conversation_fini(&said);
+    return st;
+}
+
+static void cmd_wake(chat *c, const char *arg)
+{
+    lull_error err;
+    if (!*arg)
+        note("which? /wake NAME; /ls lists them");
+    else if (wake(c, arg, &err) != LULL_OK)
+        complain(c, &err);
+    else
+        recall_last(c);
+}
+
+static void cmd_ls(chat *c, const char *arg)
+{
+    (void)arg;
+    lull_error err;
+    int64_t *ids = NULL;
+    size_t n = 0;
+    lull_grid g;
+    lull_grid_init(&g, "lr");
+    lull_status st = need_store(c, &err);
+    if (st == LULL_OK) st = lull_store_list(c->state.store, &ids, &n, &err);
+    for (size_t i = n; i-- > 0 && st == LULL_OK;) {
+        lull_store_state state;
+        char count[LULL_FORMAT_CAP];
+        st = lull_store_get(c->state.store, ids[i], false, &state, &err);
+        if (st != LULL_OK) break;
+        for (size_t k = 0; k < state.n_names; k++) {
+            lull_grid_cell(&g, "%s", state.names[k]);
+            lull_grid_cell(&g, "%s tokens", lull_format_count(count, state.n_tokens));
+        }
+        lull_store_state_fini(&state);
+    }
+    if (st != LULL_OK)
+        complain(c, &err);
+    else if (g.n_cells == 0)
+        note("no states yet: /sleep NAME makes one");
+    else
+        lull_grid_print(&g, stderr, false);
+    lull_grid_fini(&g);
+    lull_free(ids);
+}
+
+/* What the next message would cost, or what the last one did. */
+static void cmd_why(chat *c, const char *arg)
+{
+    lull_error err;
+    lull_conversation_plan plan = {0};
+    if (!*arg) {
+        lull_reuse r = lull_session_reuse(c->session);
+        note(
+            "of the last prompt's %zu tokens %zu were computed; in all %llu came from memory, %llu "
+            "from the store, %llu were computed",
+            c->timings.n_prompt, c->timings.n_evaluated, (unsigned long long)r.from_memory,
+            (unsigned long long)r.from_disk, (unsigned long long)r.computed);
+        return;
+    }
+    lull_status st = lull_conversation_add(&c->said, "user", arg, strlen(arg), &err);
+    if (st == LULL_OK) {
+        st = lull_conversation_make_plan(&c->said, c->model, c->session, &plan, &err);
+        lull_conversation_pop(&c->said);
+    }
+    if (st != LULL_OK)
+        complain(c, &err);
+    else
+        note("%zu of %zu tokens are here; %zu would be computed", plan.n_keep,
+             plan.n_keep + plan.tokens.n, plan.tokens.n);
+    lull_cmd_tokens_fini(&plan.tokens);
 }
 
 static void cmd_exit(chat *c, const char *arg)
@@ -233,6 +398,11 @@ static const command commands[] = {
     {"/retry", "", "another answer to the last message", cmd_retry},
     {"/undo", "", "take the last message and its answer back", cmd_undo},
     {"/clear", "", "forget the conversation; the system message stays", cmd_clear},
+    {"/sleep", "[NAME]", "keep this chat as a state", cmd_sleep},
+    {"/wake", "NAME", "go on with another one", cmd_wake},
+    {"/fork", "NAME", "keep this chat and go on as NAME", cmd_fork},
+    {"/ls", "", "the states that there are", cmd_ls},
+    {"/why", "[TEXT]", "what sending TEXT would compute; without it, what was computed", cmd_why},
     {"/stats", "", "memory, and the timings of the last answer", cmd_stats},
     {"/exit", "", "leave, as Ctrl-D does", cmd_exit},
     {"/quit", "", NULL, cmd_exit},
@@ -367,7 +537,7 @@ static char *history_path(void)
 typedef struct args {
     const char *model, *system;
     int64_t n_threads, n_ctx;
-    bool stats, no_history;
+    bool stats, no_history, is_sampling_given;
     lull_cmd_sampling sampling;
 } args;
 
@@ -391,8 +561,17 @@ static lull_status set_up(chat *c, const args *a, lull_error *err)
     lull_status st = LULL_OK;
     lull_interrupt_arm(); /* loading can be interrupted, too */
     LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, 0, &c->model, err));
-    LULL_TRY(lull_cmd_new_session(c->model, (size_t)a->n_ctx, &c->session, err));
-    LULL_TRY(lull_conversation_set_system(&c->said, a->system, err));
+    LULL_TRY(lull_cmd_state_open(&c->state, c->model, err));
+    LULL_TRY(lull_cmd_state_session(&c->state, c->model, (size_t)a->n_ctx, &c->session, err));
+    if (c->state.wake) {
+        lull_sampling slept;
+        LULL_TRY(lull_conversation_load(&c->said, c->session, err));
+        if (!a->is_sampling_given && lull_session_sampling(c->session, &slept))
+            c->opt.sampling = slept;
+    }
+    if (a->system) LULL_TRY(lull_conversation_set_system(&c->said, a->system, err));
+    if (c->state.sleep && !set_chat_name(c, c->state.sleep))
+        LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for a name"));
     if (!a->no_history) path = history_path();
     LULL_TRY(lull_line_new("lull", path, &c->line, err));
     lull_line_set_words(c->line, names, N_COMMANDS);
@@ -412,12 +591,24 @@ done:
     return st;
 }
 
+/* --sleep: under the name that the chat has by now. */
+static void sleep_at_end(chat *c)
+{
+    lull_error err;
+    if (!c->state.sleep || lull_session_n_tokens(c->session) == 0) return;
+    if (sleep_as(c, c->name, &err) == LULL_OK) return;
+    fprintf(stderr, "lull chat: %s\n", err.msg);
+    c->rc = LULL_EXIT_FAILED;
+}
+
 int lull_cmd_chat(int argc, char **argv)
 {
     args a = {0};
     chat c = {.rc = LULL_EXIT_OK};
     lull_sampling_init(&a.sampling, 0.7f, 0.95f);
     a.sampling.top_k = 40;
+    lull_sampling_keep_defaults(&a.sampling);
+    lull_cmd_state_init(&c.state);
     const lull_option options[] = {
         {0, "system", "system-prompt", LULL_OPT_STRING, &a.system, 0, 0, "TEXT",
          "the system message"},
@@ -437,14 +628,17 @@ int lull_cmd_chat(int argc, char **argv)
                  "Answers are drawn with temperature 0.7, top-k 40 and top-p 0.95 unless told "
                  "otherwise.",
         .groups = {{"Options", options, sizeof options / sizeof *options},
-                   {"Generation", a.sampling.rows, LULL_SAMPLING_ROWS}}};
+                   {"Generation", a.sampling.rows, LULL_SAMPLING_ROWS},
+                   {"States", c.state.rows, LULL_STATE_ROWS}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
+    a.is_sampling_given = lull_sampling_is_given(&a.sampling);
     if (rc < 0) rc = lull_sampling_apply(&a.sampling, "chat", &c.opt);
     if (rc >= 0) return rc;
     lull_error err;
     if (set_up(&c, &a, &err) == LULL_OK) {
         greet(&c);
         converse(&c);
+        sleep_at_end(&c);
     } else {
         c.rc = lull_cmd_fail("chat", &err);
     }
@@ -452,7 +646,9 @@ int lull_cmd_chat(int argc, char **argv)
     lull_line_free(c.line);
     lull_conversation_fini(&c.said);
     lull_buffer_fini(&c.answer);
+    free(c.name);
     lull_session_free(c.session);
     lull_model_close(c.model);
+    lull_cmd_state_close(&c.state);
     return c.rc;
 }

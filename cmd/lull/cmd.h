@@ -105,6 +105,8 @@ const char *lull_cli_nearest(const char *word, const char *const *candidates, si
 
 int lull_cmd_run(int argc, char **argv);
 int lull_cmd_read(int argc, char **argv);
+int lull_cmd_why(int argc, char **argv);
+int lull_cmd_diff(int argc, char **argv);
 int lull_cmd_chat(int argc, char **argv);
 int lull_cmd_tokenize(int argc, char **argv);
 int lull_cmd_logits(int argc, char **argv);
@@ -234,12 +236,14 @@ typedef struct lull_cmd_sampling {
     bool ignore_eog;
     lull_strings stop, bias_args;
     lull_logit_bias bias[LULL_STRINGS_CAP];
-    lull_sampling_values defaults; /* set by lull_sampling_init */
+    lull_sampling_values defaults; /* what lull_sampling_is_given compares with */
 } lull_cmd_sampling;
 
 /* Fill the rows; temperature and top_p are the defaults of the verb. a stays where it is: rows
  * point into it. */
 void lull_sampling_init(lull_cmd_sampling *a, float temperature, float top_p);
+/* Before parsing, after a verb has changed more defaults: take them for such. */
+void lull_sampling_keep_defaults(lull_cmd_sampling *a);
 /* After parsing, before lull_sampling_apply: does any option but -n differ from its default? */
 bool lull_sampling_is_given(const lull_cmd_sampling *a);
 /* After parsing: put everything into *opt, which then points into a. Draws a seed when none was

@@ -76,7 +76,7 @@ static lull_status render_messages(const lull_model *model, const lull_message *
 /* Behind a base: messages [n] are rendered behind a stand-in for it, and its part is cut off again. With
  * an open base the stand-in is the beginning of the first message, else an exchange of its own. */
 static lull_status render_behind(const lull_conversation *c, const lull_model *model,
-                                 const lull_message *messages, size_t n, char **text,
+                                 const lull_message *messages, size_t n, bool is_due, char **text,
                                  lull_error *err)
 {
     lull_status st = LULL_OK;
@@ -96,7 +96,7 @@ static lull_status render_behind(const lull_conversation *c, const lull_model *m
         LULL_TRY(render_messages(model, list, n_list, false, &opening, err));
     }
     for (size_t i = is_open; i < n; i++) list[n_list++] = messages[i];
-    LULL_TRY(render_messages(model, list, n_list, true, &whole, err));
+    LULL_TRY(render_messages(model, list, n_list, is_due, &whole, err));
     if (is_open) {
         const char *mark = strstr(whole, MARK_BASE);
         skip = mark ? (size_t)(mark - whole) + strlen(MARK_BASE) : 0;
@@ -119,21 +119,23 @@ done:
     return st;
 }
 
-static lull_status render_template(const lull_conversation *c, const lull_model *model, char **text,
-                                   lull_error *err)
+static lull_status render_template(const lull_conversation *c, const lull_model *model, bool is_due,
+                                   char **text, lull_error *err)
 {
     size_t n = c->n - c->n_dropped, n_system = c->system != NULL;
-    if (c->n_base > 0) return render_behind(c, model, c->messages + c->n_dropped, n, text, err);
+    if (c->n_base > 0)
+        return render_behind(c, model, c->messages + c->n_dropped, n, is_due, text, err);
     lull_message *messages = malloc((n + 1) * sizeof *messages);
     if (!messages) return lull_fail(err, LULL_ENOMEM, "no memory for %zu messages", n);
     messages[0] = (lull_message){.role = "system", .content = c->system};
     if (n > 0) memcpy(messages + n_system, c->messages + c->n_dropped, n * sizeof *messages);
-    lull_status st = render_messages(model, messages, n + n_system, true, text, err);
+    lull_status st = render_messages(model, messages, n + n_system, is_due, text, err);
     free(messages);
     return st;
 }
 
-static lull_status render_plain(const lull_conversation *c, char **text, lull_error *err)
+static lull_status render_plain(const lull_conversation *c, bool is_due, char **text,
+                                lull_error *err)
 {
     lull_buffer b = {0};
     if (c->n_base > 0) lull_buffer_append_str(&b, "\n\n");
@@ -143,9 +145,18 @@ static lull_status render_plain(const lull_conversation *c, char **text, lull_er
         /* An answer brings the blank after the colon along. */
         lull_buffer_printf(&b, "%s%s\n", is_user ? "User: " : "Assistant:", c->messages[i].content);
     }
-    lull_buffer_append_str(&b, "Assistant:");
+    if (is_due) lull_buffer_append_str(&b, "Assistant:");
     *text = lull_buffer_take(&b, NULL);
     return *text ? LULL_OK : lull_fail(err, LULL_ENOMEM, "no memory for the conversation");
+}
+
+/* is_due: up to where the answer begins; else up to the end of what was said. */
+static lull_status render(const lull_conversation *c, const lull_model *model, bool is_due,
+                          char **text, lull_error *err)
+{
+    bool has_template = lull_model_get_info(model).chat_template != NULL;
+    return has_template ? render_template(c, model, is_due, text, err)
+                        : render_plain(c, is_due, text, err);
 }
 
 lull_status lull_conversation_open(const lull_model *model, const char *system, char **before,
@@ -210,7 +221,7 @@ static lull_status plan_once(const lull_conversation *c, const lull_model *model
     bool has_template = lull_model_get_info(model).chat_template != NULL;
     int flags = has_template ? LULL_TOKENIZE_SPECIAL : 0;
     *out = (lull_conversation_plan){0};
-    LULL_TRY(has_template ? render_template(c, model, &text, err) : render_plain(c, &text, err));
+    LULL_TRY(render(c, model, true, &text, err));
     out->n_keep = match_text(c, model, s, text, &n_bytes);
     LULL_TRY(lull_cmd_tokenize_text(model, text, strlen(text), flags, &all, err));
     if (c->n_base == 0) LULL_TRY(lull_cmd_add_bos(model, &all, err));
@@ -255,6 +266,22 @@ lull_status lull_conversation_make_plan(lull_conversation *c, const lull_model *
         n_most = n_ctx / 2 > c->n_base ? n_ctx / 2 : n_most;
         lull_cmd_tokens_fini(&out->tokens);
     }
+}
+
+lull_status lull_conversation_trim(const lull_conversation *c, const lull_model *model,
+                                   lull_session *s, lull_error *err)
+{
+    char *text;
+    size_t n_bytes;
+    if (c->n == c->n_dropped) { /* templates do not render nothing */
+        lull_session_truncate(s, c->n_base);
+        return LULL_OK;
+    }
+    lull_status st = render(c, model, false, &text, err);
+    if (st != LULL_OK) return st;
+    lull_session_truncate(s, match_text(c, model, s, text, &n_bytes));
+    free(text);
+    return LULL_OK;
 }
 
 lull_status lull_conversation_follow(const lull_conversation_plan *plan, lull_session *s,

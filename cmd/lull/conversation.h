@@ -48,6 +48,11 @@ LULL_NODISCARD lull_status lull_conversation_make_plan(lull_conversation *c,
 LULL_NODISCARD lull_status lull_conversation_follow(const lull_conversation_plan *plan,
                                                     lull_session *s, lull_error *err);
 
+/* After messages were taken back: forget the tokens that say them. Failures of lull_chat_render. */
+LULL_NODISCARD lull_status lull_conversation_trim(const lull_conversation *c,
+                                                  const lull_model *model, lull_session *s,
+                                                  lull_error *err);
+
 /* Keep the conversation with the session ("messages", "conversation"), and find it again there. A
  * session without one is the base of a new one. LULL_ENOMEM; LULL_ECORRUPT names what is wrong. */
 LULL_NODISCARD lull_status lull_conversation_save(const lull_conversation *c, lull_session *s,

@@ -14,6 +14,8 @@ static const lull_verb verbs[] = {
     {"chat", "MODEL", "talk with a model", lull_cmd_chat},
     {"read", "MODEL FILE... --as NAME", "read documents once, to be asked many times",
      lull_cmd_read},
+    {"why", "NAME -p TEXT", "what a request would reuse, and why not more", lull_cmd_why},
+    {"diff", "A B", "where two states part", lull_cmd_diff},
     {"eval", "MODEL -f TEXT", "perplexity of a text", lull_cmd_eval},
     {"logits", "MODEL -o FILE.npy", "next-token logits at every position", lull_cmd_logits},
     {"tokenize", "MODEL", "text to token ids, and back", lull_cmd_tokenize},

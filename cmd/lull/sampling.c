@@ -24,6 +24,11 @@ static lull_sampling_values values_of(const lull_cmd_sampling *a)
     return v;
 }
 
+void lull_sampling_keep_defaults(lull_cmd_sampling *a)
+{
+    a->defaults = values_of(a);
+}
+
 bool lull_sampling_is_given(const lull_cmd_sampling *a)
 {
     lull_sampling_values now = values_of(a);
@@ -72,7 +77,7 @@ void lull_sampling_init(lull_cmd_sampling *a, float temperature, float top_p)
          "go on past the model's own end"},
     };
     memcpy(a->rows, rows, sizeof rows);
-    a->defaults = values_of(a);
+    lull_sampling_keep_defaults(a);
 }
 
 /* "ID=X", and "ID+X" or "ID-X" as other programs write it. */

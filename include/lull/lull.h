@@ -322,7 +322,7 @@ LULL_API LULL_NODISCARD lull_status lull_session_set_data(lull_session *s, const
 LULL_API char *lull_session_get_data(const lull_session *s, const char *key);
 
 /* What made a state, as canonical JSON: {"kv": {weights, architecture, ...}, "tokenizer": digest,
- * "chat_template": digest or null}. A view until close; NULL for a model that is vocab_only. */
+ * "chat_template": digest or null}, "kv" null for a model that is vocab_only. A view until close. */
 LULL_API const char *lull_model_card(const lull_model *model);
 
 typedef enum lull_verdict {

@@ -91,9 +91,9 @@ static json_t *template_card(const lull_model *m)
 
 lull_status lull_model_identify(lull_model *m, lull_error *err)
 {
-    json_t *kv = kv_card(m);
+    json_t *kv = m->core ? kv_card(m) : json_null();
     /* Keys are sorted when written, so that the text is canonical. */
-    char *kv_text = kv ? json_dumps(kv, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *kv_text = kv ? json_dumps(kv, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) : NULL;
     json_t *card = json_pack("{s:o, s:o, s:o}", "kv", kv, "tokenizer", tokenizer_card(m->gguf),
                              "chat_template", template_card(m));
     m->card = card ? json_dumps(card, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
@@ -220,7 +220,7 @@ static lull_verdict verdict_of(const char *key)
 lull_status lull_judge(const lull_model *m, const char *card, lull_judgement *out, lull_error *err)
 {
     *out = (lull_judgement){.verdict = LULL_VERDICT_SAME};
-    if (!m->card)
+    if (!m->core)
         return lull_fail(err, LULL_EINVAL, "the model was opened for its vocabulary only");
     json_t *ours = json_loads(m->card, JSON_REJECT_DUPLICATES, NULL);
     if (!ours) return lull_fail(err, LULL_ENOMEM, "out of memory for the model's card");

@@ -103,7 +103,6 @@ static lull_status open_core(lull_model *m, const lull_model_options *options, l
     lull_load_options load = {
         .cache_dir = cache_dir, .on_progress = options->on_progress, .user = options->user};
     LULL_TRY(lull_weights_load(m->core, m->device, &load, err));
-    LULL_TRY(lull_model_identify(m, err));
     lull_page_pool_keep(m->pool, options->keep_bytes ? options->keep_bytes : DEFAULT_KEEP_BYTES);
 done:
     return st;
@@ -125,6 +124,7 @@ lull_status lull_model_open(const char *path, const lull_model_options *options,
     LULL_TRY(copy_string(m->gguf, "tokenizer.chat_template", &m->template_text, err));
     LULL_TRY(lull_tokenizer_new(m->gguf, &m->tokenizer, err));
     if (!options->vocab_only) LULL_TRY(open_core(m, options, err));
+    LULL_TRY(lull_model_identify(m, err));
     m->load_ms = lull_clock_ms() - start;
 done:
     if (st != LULL_OK) {

@@ -23,7 +23,7 @@ struct lull_model {
     lull_jinja *chat_template;  /* parsed at first use, under mutex */
     char *template_text, *name; /* owned; NULL, "" when the file has none */
     lull_digest kv_identity;    /* equal for equal bytes of pages; card.c */
-    char *card;                 /* owned; NULL with core */
+    char *card;                 /* owned */
     lull_store *store;          /* kept: where prompts are looked up, too; NULL: nowhere */
     double load_ms;
     int n_threads;
