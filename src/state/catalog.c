@@ -440,9 +440,14 @@ lull_status lull_catalog_commit(lull_catalog *c, lull_error *err)
     return st;
 }
 
+bool lull_catalog_is_open(const lull_catalog *c)
+{
+    return !sqlite3_get_autocommit(c->db);
+}
+
 void lull_catalog_rollback(lull_catalog *c)
 {
-    if (!sqlite3_get_autocommit(c->db)) sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+    if (lull_catalog_is_open(c)) sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
 /* ---- counters and segments ------------------------------------------------------------------- */
