@@ -1,9 +1,10 @@
 /* What the store's files share: the object itself, and the steps that more than one of them takes.
  *
- *   store.c     opening, sleeping, names          find.c      resolve, get, list, history
- *   recover.c   the catalogue from the segments   wake.c      mapping, leases, checking
- *   change.c    one change: record, sync, commit  care.c      verify, gc
- *                                                 transfer.c  export, import
+ *   store.c    opening, sleeping, names            find.c      resolve, get, list, history
+ *   change.c   one change: record, sync, commit    fork.c      beginnings of states
+ *   recover.c  the catalogue from the segments     verify.c    what is wrong
+ *   wake.c     mapping, leases, checking           gc.c        what nothing refers to
+ *                                                  transfer.c  export, import
  *
  * Functions with `s` in hand are called with s->lock held, unless they say otherwise. */
 #ifndef LULL_STATE_STORE_PRIVATE_H
