@@ -11,6 +11,9 @@
 #include "disk.h"
 #include "store_private.h"
 
+/* A segment that gc itself writes to is not worth moving for less. */
+enum { MIN_OWN_DEAD_BYTES = 64 * 1024 };
+
 /* ---- what is alive ---------------------------------------------------------------------------- */
 
 typedef struct live_page {
@@ -264,7 +267,9 @@ static lull_status weigh(lull_store *s, const lull_segment_row *row, moving *m, 
         lull_state_row_fini(&state);
     }
     uint64_t used = row->committed > LULL_RECORD_ALIGN ? row->committed - LULL_RECORD_ALIGN : 0;
-    *is_dead = m->live_bytes <= used / 2;
+    bool is_own = false; /* it ends in the records of this very collection */
+    for (size_t i = 0; i < s->n_writers; i++) is_own = is_own || s->writers[i].id == row->id;
+    *is_dead = m->live_bytes <= used / 2 && (!is_own || used - m->live_bytes >= MIN_OWN_DEAD_BYTES);
 done:
     return st;
 }
@@ -321,7 +326,23 @@ done:
     return st;
 }
 
-/* Rewrite a segment that is mostly dead, unless somebody writes to it. */
+/* Let go of a segment that this handle writes to, if no pending page is in it: what lives in it is to
+ * be moved to another one. */
+static bool leave_writer(lull_store *s, uint64_t segment)
+{
+    for (size_t i = 0; i < s->pending.n; i++)
+        if (s->pending.rows[i].segment == segment) return false;
+    for (size_t i = 0; i < s->n_writers; i++) {
+        if (s->writers[i].id != segment) continue;
+        lull_segment_close(&s->writers[i]);
+        s->n_writers--;
+        memmove(&s->writers[i], &s->writers[i + 1], (s->n_writers - i) * sizeof *s->writers);
+        break;
+    }
+    return true;
+}
+
+/* Rewrite a segment that is mostly dead, unless somebody else writes to it. */
 static lull_status rewrite(lull_store *s, const lull_segment_row *row, const marks *alive,
                            bool is_dry_run, lull_store_gc_report *report, lull_error *err)
 {
@@ -332,10 +353,8 @@ static lull_status rewrite(lull_store *s, const lull_segment_row *row, const mar
     lull_segment old = {.fd = -1};
     lull_status st = LULL_OK;
     char path[LULL_SEGMENT_PATH_MAX];
-    for (size_t i = 0; i < s->n_writers; i++)
-        if (s->writers[i].id == row->id) return LULL_OK;
     LULL_TRY(weigh(s, row, &m, &states, &n_states, &is_dead, err));
-    if (!is_dead) goto done;
+    if (!is_dead || !leave_writer(s, row->id)) goto done;
     LULL_TRY(lull_segment_path(s->segments, row->id, path, err));
     st = lull_segment_open(path, true, &old, err);
     if (st == LULL_EEXIST || st == LULL_ECORRUPT || st == LULL_ENOTFOUND) {
