@@ -102,7 +102,7 @@ typedef struct lull_state_row {
     uint64_t created_ms;
     uint64_t segment, offset, n_bytes; /* the record */
     uint64_t page_bytes;               /* of the records of its pages and tail */
-    uint64_t n_tail;
+    uint64_t n_tail, n_window_pages;
     lull_digest kv_identity;
     int64_t *pages; /* [n_pages] ids, the tail's at the end when n_tail > 0; 0: lost */
     size_t n_pages;

@@ -11,15 +11,21 @@
 #include "disk.h"
 #include "store_private.h"
 
-/* A segment that gc itself writes to is not worth moving for less. */
-enum { MIN_OWN_DEAD_BYTES = 64 * 1024 };
+enum {
+    MIN_OWN_DEAD_BYTES = 64 * 1024, /* a segment that gc itself writes to is not moved for less */
+    MIN_THINNED_PART = 16,          /* nor one for less than 1/16 of it, when it is but thinned */
+};
 
 /* ---- what is alive ---------------------------------------------------------------------------- */
 
 typedef struct live_page {
     int64_t id;
     uint64_t n_bytes;
+    uint64_t
+        n_thin_bytes;  /* that would be saved without plane 1; 0: it has none, or nothing else */
+    uint64_t n_window; /* pages, as all states have it that were looked at; 0: none was */
     uint32_t n_refs;
+    bool is_whole; /* some state needs its plane 1 */
 } live_page;
 
 typedef struct live_state {
@@ -27,6 +33,8 @@ typedef struct live_state {
     uint64_t n_bytes;
     int64_t *pages; /* owned [n_pages] */
     size_t n_pages;
+    uint64_t n_window; /* pages */
+    bool is_leased;
     uint32_t n_refs; /* by names, kept history and leases */
 } live_state;
 
@@ -38,7 +46,8 @@ typedef struct marks {
     lull_move_row *moves; /* owned [n_moves], in order of seq; seq 0: dropped */
     bool *is_current;     /* owned [n_moves] */
     size_t n_moves, n_dropped;
-    uint64_t n_bytes; /* of what is alive */
+    uint64_t n_bytes;    /* of what is alive */
+    uint64_t last_state; /* that there was: later ones were not looked at */
 } marks;
 
 static void fini_marks(marks *m)
@@ -60,7 +69,13 @@ static lull_status take_page(void *user, const lull_page_row *row, lull_error *e
         m->pages = pages;
         m->cap_pages = cap;
     }
-    m->pages[m->n_pages++] = (live_page){row->id, row->n_bytes, 0};
+    const lull_record_part *planes = row->parts;
+    bool has_both = planes[0].n_bytes > 0 && planes[1].n_bytes > 0;
+    m->pages[m->n_pages++] = (live_page){
+        .id = row->id,
+        .n_bytes = row->n_bytes,
+        .n_thin_bytes = has_both ? row->n_bytes - planes[1].offset : 0, /* it is the last part */
+    };
     return LULL_OK;
 }
 
@@ -77,20 +92,27 @@ static int by_name(const void *a, const void *b)
     return order != 0 ? order : x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
+static live_page *find_page(const marks *m, int64_t id)
+{
+    return m->n_pages ? bsearch(&id, m->pages, m->n_pages, sizeof *m->pages, by_id) : NULL;
+}
+
+static live_state *find_state(const marks *m, int64_t id)
+{
+    return m->n_states ? bsearch(&id, m->states, m->n_states, sizeof *m->states, by_id) : NULL;
+}
+
 /* Count one more, or one less, that refers to a state; its pages follow it into and out of life. */
 static void refer(marks *m, int64_t id, int by)
 {
-    live_state *state =
-        m->n_states ? bsearch(&id, m->states, m->n_states, sizeof *state, by_id) : NULL;
+    live_state *state = find_state(m, id);
     if (!state) return;
     bool was_alive = state->n_refs > 0;
     state->n_refs = (uint32_t)((int64_t)state->n_refs + by);
     if (was_alive == (state->n_refs > 0)) return;
     m->n_bytes += by > 0 ? state->n_bytes : -state->n_bytes;
     for (size_t i = 0; i < state->n_pages; i++) {
-        live_page *page = m->n_pages
-                              ? bsearch(&state->pages[i], m->pages, m->n_pages, sizeof *page, by_id)
-                              : NULL;
+        live_page *page = find_page(m, state->pages[i]);
         if (!page) continue;
         page->n_refs = (uint32_t)((int64_t)page->n_refs + by);
         if (by > 0 && page->n_refs == 1) m->n_bytes += page->n_bytes;
@@ -107,6 +129,7 @@ static lull_status load_marks(lull_store *s, marks *m, lull_error *err)
     LULL_TRY(lull_catalog_each_page(s->catalog, 0, take_page, m, err));
     LULL_TRY(lull_catalog_list_states(s->catalog, 0, &ids, &n_ids, err));
     LULL_TRY(lull_catalog_list_moves(s->catalog, NULL, &m->moves, &m->n_moves, err));
+    LULL_TRY(lull_catalog_get_counter(s->catalog, LULL_COUNTER_STATE, &m->last_state, err));
     m->states = calloc(n_ids + 1, sizeof *m->states);
     m->is_current = calloc(m->n_moves + 1, sizeof *m->is_current);
     sorted = calloc(m->n_moves + 1, sizeof *sorted);
@@ -118,7 +141,12 @@ static lull_status load_marks(lull_store *s, marks *m, lull_error *err)
         lull_state_row row;
         LULL_TRY(lull_catalog_get_state(s->catalog, ids[i], &row, err));
         m->states[m->n_states++] = (live_state){
-            .id = ids[i], .n_bytes = row.n_bytes, .pages = row.pages, .n_pages = row.n_pages};
+            .id = ids[i],
+            .n_bytes = row.n_bytes,
+            .pages = row.pages,
+            .n_pages = row.n_pages,
+            .n_window = row.n_window_pages,
+        };
         row.pages = NULL;
         lull_state_row_fini(&row);
     }
@@ -134,6 +162,26 @@ done:
     return st;
 }
 
+/* Which pages need their plane 1: of each state the window before its end, and one page more for its
+ * tail; every other block of a window before that; all, where it has no window, or is leased, or has
+ * another window than a state that shares the page. */
+static void mark_whole(marks *m)
+{
+    for (size_t i = 0; i < m->n_states; i++) {
+        const live_state *state = &m->states[i];
+        if (state->n_refs == 0) continue;
+        for (size_t k = 0; k < state->n_pages; k++) {
+            live_page *page = find_page(m, state->pages[k]);
+            if (!page) continue;
+            uint64_t w = state->n_window, n_after = state->n_pages - 1 - k;
+            if (w == 0 || state->is_leased || n_after <= w || k / w % 2 == 0 ||
+                (page->n_window != 0 && page->n_window != w))
+                page->is_whole = true;
+            page->n_window = w;
+        }
+    }
+}
+
 /* Within a change, or a reading transaction for a dry run. */
 static lull_status mark(lull_store *s, marks *m, const lull_store_gc_options *options,
                         lull_error *err)
@@ -143,7 +191,11 @@ static lull_status mark(lull_store *s, marks *m, const lull_store_gc_options *op
     size_t n_leases;
     LULL_TRY(load_marks(s, m, err));
     LULL_TRY(lull_wake_leases(s, &leases, &n_leases, err));
-    for (size_t i = 0; i < n_leases; i++) refer(m, leases[i], 1);
+    for (size_t i = 0; i < n_leases; i++) {
+        live_state *state = find_state(m, leases[i]);
+        if (state) state->is_leased = true;
+        refer(m, leases[i], 1);
+    }
     uint64_t now = lull_disk_now_ms();
     for (size_t i = 0; i < m->n_moves; i++) { /* the oldest first */
         lull_move_row *move = &m->moves[i];
@@ -156,6 +208,7 @@ static lull_status mark(lull_store *s, marks *m, const lull_store_gc_options *op
         move->seq = 0;
         m->n_dropped++;
     }
+    if (options->is_thinning) mark_whole(m);
 done:
     free(leases);
     return st;
@@ -199,24 +252,32 @@ done:
 
 typedef struct moving {
     const marks *marks;
+    bool is_thinning;
     lull_page_row *pages; /* owned [n_pages]: those alive */
     size_t n_pages, cap;
-    uint64_t live_bytes;
+    uint64_t live_bytes; /* as they will be */
+    size_t n_thinned;
+    uint64_t thinned_bytes;
 } moving;
 
 /* What has come since the marks were set is alive. */
 static bool is_page_dead(const marks *m, int64_t id)
 {
-    const live_page *page =
-        m->n_pages ? bsearch(&id, m->pages, m->n_pages, sizeof *page, by_id) : NULL;
+    const live_page *page = find_page(m, id);
     return page && page->n_refs == 0;
 }
 
 static bool is_state_dead(const marks *m, int64_t id)
 {
-    const live_state *state =
-        m->n_states ? bsearch(&id, m->states, m->n_states, sizeof *state, by_id) : NULL;
+    const live_state *state = find_state(m, id);
     return state && state->n_refs == 0;
+}
+
+/* What a page would be shorter by; 0: it stays whole. */
+static uint64_t thin_bytes(const moving *m, int64_t id)
+{
+    const live_page *page = m->is_thinning ? find_page(m->marks, id) : NULL;
+    return page && page->n_refs > 0 && !page->is_whole ? page->n_thin_bytes : 0;
 }
 
 static lull_status take_moving(void *user, const lull_page_row *row, lull_error *err)
@@ -230,8 +291,11 @@ static lull_status take_moving(void *user, const lull_page_row *row, lull_error 
         m->pages = pages;
         m->cap = cap;
     }
+    uint64_t n_less = thin_bytes(m, row->id);
     m->pages[m->n_pages++] = *row;
-    m->live_bytes += row->n_bytes;
+    m->live_bytes += row->n_bytes - n_less;
+    m->thinned_bytes += n_less;
+    m->n_thinned += n_less > 0;
     return LULL_OK;
 }
 
@@ -253,7 +317,7 @@ done:
 
 /* Is it worth it, or for the dry run: would it be? */
 static lull_status weigh(lull_store *s, const lull_segment_row *row, moving *m, int64_t **states,
-                         size_t *n_states, bool *is_dead, lull_error *err)
+                         size_t *n_states, bool *is_due, lull_error *err)
 {
     lull_status st = LULL_OK;
     *states = NULL;
@@ -269,22 +333,57 @@ static lull_status weigh(lull_store *s, const lull_segment_row *row, moving *m, 
     uint64_t used = row->committed > LULL_RECORD_ALIGN ? row->committed - LULL_RECORD_ALIGN : 0;
     bool is_own = false; /* it ends in the records of this very collection */
     for (size_t i = 0; i < s->n_writers; i++) is_own = is_own || s->writers[i].id == row->id;
-    *is_dead = m->live_bytes <= used / 2 && (!is_own || used - m->live_bytes >= MIN_OWN_DEAD_BYTES);
+    bool is_worth = m->live_bytes <= used / 2 ||
+                    (m->thinned_bytes > 0 && m->thinned_bytes >= used / MIN_THINNED_PART);
+    *is_due = is_worth && (!is_own || used - m->live_bytes >= MIN_OWN_DEAD_BYTES);
 done:
     return st;
 }
 
-/* Copy what lives in a segment that is locked to us, point the rows to it, and remove the file. */
+/* States are shorter now by what their pages lose. *is_stale: there is a state that was not looked at,
+ * and may need what would go. Within a change. */
+static lull_status count_thinned(lull_store *s, const moving *m, bool *is_stale, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    uint64_t last_state;
+    LULL_TRY(lull_catalog_get_counter(s->catalog, LULL_COUNTER_STATE, &last_state, err));
+    *is_stale = last_state != m->marks->last_state;
+    for (size_t i = 0; i < m->marks->n_states && !*is_stale; i++) {
+        const live_state *state = &m->marks->states[i];
+        uint64_t n_less = 0;
+        for (size_t k = 0; state->n_refs > 0 && k < state->n_pages; k++) {
+            lull_page_row key = {.id = state->pages[k]};
+            if (bsearch(&key, m->pages, m->n_pages, sizeof *m->pages, by_id))
+                n_less += thin_bytes(m, key.id);
+        }
+        if (n_less == 0) continue;
+        lull_state_row row;
+        LULL_TRY(lull_catalog_get_state(s->catalog, state->id, &row, err));
+        if (row.id != 0) { /* another gc may have dropped it */
+            row.page_bytes -= n_less < row.page_bytes ? n_less : row.page_bytes;
+            st = lull_catalog_put_state(s->catalog, &row, err);
+        }
+        lull_state_row_fini(&row);
+        if (st != LULL_OK) goto done;
+    }
+done:
+    return st;
+}
+
+/* Copy what lives in a segment that is locked to us, point the rows to it, and remove the file.
+ * *is_stale: nothing was done, as states have come that may need what would be thinned. */
 static lull_status move_records(lull_store *s, const lull_segment *old, moving *m,
-                                const int64_t *states, size_t n_states, lull_error *err)
+                                const int64_t *states, size_t n_states, bool *is_stale,
+                                lull_error *err)
 {
     lull_status st = LULL_OK;
     lull_change ch = {.is_done = true};
     lull_record *moved = calloc(n_states + 1, sizeof *moved);
     if (!moved) return lull_fail(err, LULL_ENOMEM, "out of memory for a segment's states");
     for (size_t i = 0; i < m->n_pages; i++) {
-        lull_record r = lull_record_of(&m->pages[i]);
         int64_t id = m->pages[i].id;
+        lull_record r = lull_record_of(&m->pages[i]);
+        if (thin_bytes(m, id) > 0) r.parts[1] = (lull_record_part){0};
         LULL_TRY(copy_record(s, old, &r, err));
         m->pages[i] = lull_page_row_of(&r);
         m->pages[i].id = id;
@@ -298,6 +397,8 @@ static lull_status move_records(lull_store *s, const lull_segment *old, moving *
         LULL_TRY(copy_record(s, old, &moved[i], err));
     }
     LULL_TRY(lull_change_begin(s, &ch, err));
+    if (m->n_thinned > 0) LULL_TRY(count_thinned(s, m, is_stale, err));
+    if (*is_stale) goto done;
     for (size_t i = 0; i < m->n_pages; i++) {
         lull_page_row now; /* another gc may have dropped it */
         LULL_TRY(lull_catalog_get_page(s->catalog, m->pages[i].id, &now, err));
@@ -344,17 +445,19 @@ static bool leave_writer(lull_store *s, uint64_t segment)
 
 /* Rewrite a segment that is mostly dead, unless somebody else writes to it. */
 static lull_status rewrite(lull_store *s, const lull_segment_row *row, const marks *alive,
-                           bool is_dry_run, lull_store_gc_report *report, lull_error *err)
+                           const lull_store_gc_options *options, lull_store_gc_report *report,
+                           lull_error *err)
 {
-    moving m = {.marks = alive};
+    moving m = {.marks = alive, .is_thinning = options->is_thinning};
+    bool is_stale = false;
     int64_t *states = NULL;
     size_t n_states = 0;
-    bool is_dead = false;
+    bool is_due = false;
     lull_segment old = {.fd = -1};
     lull_status st = LULL_OK;
     char path[LULL_SEGMENT_PATH_MAX];
-    LULL_TRY(weigh(s, row, &m, &states, &n_states, &is_dead, err));
-    if (!is_dead || !leave_writer(s, row->id)) goto done;
+    LULL_TRY(weigh(s, row, &m, &states, &n_states, &is_due, err));
+    if (!is_due || !leave_writer(s, row->id)) goto done;
     LULL_TRY(lull_segment_path(s->segments, row->id, path, err));
     st = lull_segment_open(path, true, &old, err);
     if (st == LULL_EEXIST || st == LULL_ECORRUPT || st == LULL_ENOTFOUND) {
@@ -365,14 +468,13 @@ static lull_status rewrite(lull_store *s, const lull_segment_row *row, const mar
     lull_segment_row now; /* locked: is it still what was weighed? */
     LULL_TRY(lull_catalog_find_segment(s->catalog, row->id, &now, err));
     if (now.id == 0 || now.committed != row->committed) goto done;
-    if (is_dry_run) {
+    if (options->is_dry_run)
         report->bytes_after -= old.end - m.live_bytes;
+    else
+        st = move_records(s, &old, &m, states, n_states, &is_stale, err);
+    if (st == LULL_OK && !is_stale) {
         report->n_segments++;
-        goto done;
-    }
-    st = move_records(s, &old, &m, states, n_states, err);
-    if (st == LULL_OK) {
-        report->n_segments++;
+        report->n_thinned += m.n_thinned;
     } else if (st == LULL_ECORRUPT && !lull_catalog_is_damaged(s->catalog)) {
         st = LULL_OK; /* damaged records are not thrown away with the rest: verify tells */
     }
@@ -435,7 +537,7 @@ static lull_status gc(lull_store *s, const lull_store_gc_options *options,
     is_locked = false;
     LULL_TRY(lull_catalog_list_segments(s->catalog, &segments, &n_segments, err));
     for (size_t i = 0; i < n_segments; i++)
-        LULL_TRY(rewrite(s, &segments[i], &m, options->is_dry_run, report, err));
+        LULL_TRY(rewrite(s, &segments[i], &m, options, report, err));
     if (!options->is_dry_run) LULL_TRY(count_files(s, &report->bytes_after, &n_files, err));
 done:
     lull_change_abort(s, &ch);

@@ -84,6 +84,7 @@ static lull_status apply_state(lull_catalog *c, const lull_record *r, const uint
         .offset = r->offset,
         .n_bytes = r->n_bytes,
         .n_tail = r->n_tokens,
+        .n_window_pages = b.n_window_pages,
         .kv_identity = r->kv_identity,
         .n_pages = b.n_pages + (r->n_tokens > 0),
     };

@@ -354,6 +354,8 @@ static lull_status sleep_state(lull_store *s, const lull_store_draft *d, const c
                                int64_t expected, int64_t *id, lull_error *err)
 {
     *id = 0;
+    if (d->n_window_pages > LULL_WINDOW_PAGES_MAX)
+        return lull_fail(err, LULL_EINVAL, "a window of %zu pages is too long", d->n_window_pages);
     if (d->n_tail >= LULL_STORE_PAGE_TOKENS || d->parent < 0 || !d->card || !d->session)
         return lull_fail(err, LULL_EINVAL, "a state needs a card, a session and a tail below %d",
                          LULL_STORE_PAGE_TOKENS);
