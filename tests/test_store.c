@@ -260,8 +260,8 @@ static char *describe(lull_store *s)
     for (size_t i = 0; i < n; i++) {
         lull_store_state got;
         OK(lull_store_get(s, ids[i], true, &got, &err));
-        fprintf(f, "#%lld <- %lld: %zu tokens, %llu bytes, %llu own, at %llu, %s %s",
-                (long long)got.id, (long long)got.parent, got.n_tokens,
+        fprintf(f, "#%lld <- %lld: %zu tokens, window %zu, %llu bytes, %llu own, at %llu, %s %s",
+                (long long)got.id, (long long)got.parent, got.n_tokens, got.n_window_pages,
                 (unsigned long long)got.bytes, (unsigned long long)got.own_bytes,
                 (unsigned long long)got.created_ms, got.card, got.session);
         for (size_t k = 0; k < got.n_tags; k++) fprintf(f, " +%s", got.tags[k]);
@@ -501,6 +501,134 @@ static void test_gc(void **state)
     lull_store_close(s);
 }
 
+/* A store that was only ever one segment gives its room back, too. */
+static void test_gc_of_one_segment(void **state)
+{
+    (void)state;
+    lull_store *s = open_store();
+    made *m = make(15, 0, 15, 3000), *small = make(16, 0, 16, 10);
+    int64_t id;
+    OK(sleep_made(s, m, "large", 0, &id, &err));
+    OK(sleep_made(s, small, "small", 0, &id, &err));
+    OK(lull_store_remove_name(s, "large", &err));
+    for (int i = 0; i < 2; i++) { /* once by who has written it; then nothing is left to do */
+        lull_store_gc_report dry, report;
+        OK(lull_store_gc(s, &(lull_store_gc_options){.is_dry_run = true}, &dry, &err));
+        OK(lull_store_gc(s, NULL, &report, &err));
+        assert_int_equal(report.n_segments, i == 0);
+        assert_int_equal(dry.n_segments, i == 0);
+        assert_true(report.bytes_after < 65536);
+        assert_wakes(s, id, small);
+        assert_clean(s);
+        lull_store_close(s);
+        s = open_store();
+    }
+    lull_store_close(s);
+    unmake(m);
+    unmake(small);
+}
+
+/* ---- thinning --------------------------------------------------------------------------------- */
+
+enum { WINDOW = 3 };
+
+/* Does page i of m keep its plane? The branch needs pages from 17 on of the 20 that it shares; a state
+ * without a window shares the first 5. */
+static bool is_whole(const made *m, size_t i)
+{
+    size_t n = m->n_pages + (m->draft.n_tail > 0);
+    return i < 5 || (i >= 17 && i < 20) || i / WINDOW % 2 == 0 || i + WINDOW + 1 >= n;
+}
+
+/* Far behind the window every other block loses its plane, and nothing else does. */
+static void test_thinning(void **state)
+{
+    (void)state;
+    static const lull_store_gc_options thin = {.is_thinning = true};
+    lull_store_gc_options dry = {.is_thinning = true, .is_dry_run = true};
+    lull_store_gc_report report, forecast;
+    lull_store *s = open_store(), *other;
+    made *first = make(17, 3000, 17, 3000), *m = first,
+         *branch = make(17, 20 * 64, 18, 20 * 64 + 20), *plain = make(17, 5 * 64, 19, 400);
+    m->draft.n_window_pages = branch->draft.n_window_pages = WINDOW;
+    int64_t id, branch_id, plain_id, fork_id, *ids;
+    size_t n, token;
+    OK(sleep_made(s, m, "m", 0, &id, &err));
+    OK(sleep_made(s, branch, "branch", 0, &branch_id, &err));
+    OK(sleep_made(s, plain, "plain", 0, &plain_id, &err));
+    OK(lull_store_gc(s, NULL, &report, &err));
+    assert_int_equal(report.n_thinned, 0);
+
+    lull_store_view views[MAX_PAGES + 1];
+    other = open_store();
+    OK(lull_store_map(other, id, views, &err)); /* leased: untouched */
+    OK(lull_store_gc(s, &thin, &report, &err));
+    assert_int_equal(report.n_thinned, 0);
+    lull_store_unpin(other, views, 47);
+    lull_store_close(other);
+
+    OK(lull_store_gc(s, &dry, &forecast, &err));
+    OK(lull_store_gc(s, &thin, &report, &err));
+    size_t n_thin = 0;
+    for (size_t i = 0; i < m->n_pages; i++) n_thin += !is_whole(m, i);
+    assert_true(n_thin > 15 && report.bytes_after < report.bytes_before - 60000);
+    assert_int_equal(report.n_thinned, n_thin);
+    assert_int_equal(forecast.n_thinned, n_thin);
+    for (int pass = 0; pass < 3; pass++) {
+        OK(lull_store_map(s, id, views, &err));
+        for (size_t i = 0; i < 46; i++)
+            assert_true(views[i].planes[0] && !views[i].planes[1] == !is_whole(first, i));
+        lull_store_unpin(s, views, m->n_pages + 1);
+        assert_wakes(s, id, m);
+        assert_wakes(s, branch_id, branch);
+        assert_wakes(s, plain_id, plain);
+        assert_clean(s);
+        if (pass == 0) { /* whoever brings the whole page finds that it is there */
+            made *longer = make(17, 3000, 17, 3100);
+            longer->draft.n_window_pages = WINDOW;
+            OK(sleep_made(s, longer, "m", id, &id, &err));
+            m = longer;
+        } else if (pass == 1) {
+            OK(lull_store_gc(s, &thin, &report, &err));
+            assert_int_equal(report.n_thinned, 0);
+            assert_int_equal(report.n_segments, 0);
+            char path[128], *before = describe(s);
+            lull_store_close(s);
+            in_folder(path, "catalog.db");
+            unlink(path);
+            s = open_store();
+            char *after = describe(s);
+            assert_string_equal(before, after);
+            free(before);
+            free(after);
+        }
+    }
+    /* The window goes along, and so does what is not there. */
+    char path[128], elsewhere[64];
+    in_folder(path, "thin.lull");
+    OK(lull_store_fork(s, id, 31 * 64 + 5, NULL, "fork", 0, &fork_id, &err));
+    OK(lull_store_export(s, (int64_t[]){id, fork_id}, 2, 0, NULL, path, &err));
+    OK(lull_store_open(temp_folder(elsewhere), NULL, &other, &err));
+    OK(lull_store_import(other, path, false, &ids, &n, &err));
+    for (size_t i = 0; i < n; i++) {
+        lull_store_state got;
+        OK(lull_store_get(other, ids[i], false, &got, &err));
+        assert_int_equal(got.n_window_pages, WINDOW);
+        lull_store_state_fini(&got);
+    }
+    assert_wakes(other, ids[0], m);
+    OK(lull_store_resolve(other, "fork", &id, &token, &err));
+    assert_clean(other);
+    free(ids);
+    lull_store_close(other);
+    remove_tree(elsewhere);
+    lull_store_close(s);
+    unmake(first);
+    unmake(m);
+    unmake(branch);
+    unmake(plain);
+}
+
 /* What another process has woken stays, until it lets go or dies. */
 static void test_leases(void **state)
 {
@@ -645,7 +773,8 @@ static void crowd(double seconds)
             lull_status st;
             if (p < N_WRITERS) {
                 made *m = make(draw(&seed) % 4, (draw(&seed) >> 40) % 200, draw(&seed) >> 1,
-                               (draw(&seed) >> 40) % 300);
+                               (draw(&seed) >> 40) % 600);
+                m->draft.n_window_pages = 1;
                 int64_t id;
                 snprintf(name, sizeof name, "w%d.%u", p, (unsigned)(draw(&seed) >> 40) % 4);
                 do { /* a page that was there may have been collected meanwhile */
@@ -668,7 +797,7 @@ static void crowd(double seconds)
                 if (wrong || st != LULL_OK) goto bad;
             } else {
                 lull_store_gc_report report;
-                lull_store_gc_options options = {.max_age_ms = 1};
+                lull_store_gc_options options = {.max_age_ms = 1, .is_thinning = true};
                 st = lull_store_gc(s, &options, &report, &err);
                 if (st != LULL_OK) goto bad;
                 usleep(20000);
@@ -802,7 +931,7 @@ static void damage_store(int n_samples, uint64_t seed)
     snprintf(files[n_files++], 300, "catalog.db");
     for (int i = 0; i < n_files; i++) {
         struct stat info;
-        snprintf(path, sizeof path, "%s/%s", folder, files[i]);
+        snprintf(path, sizeof path, "%s/%.299s", folder, files[i]);
         assert_int_equal(stat(path, &info), 0);
         sizes[i] = (uint64_t)info.st_size;
     }
@@ -815,7 +944,7 @@ static void damage_store(int n_samples, uint64_t seed)
             offset = offset / 4096 * 4096 + (draw(&seed) >> 40) % 480;
         temp_folder(copy);
         copy_tree(folder, copy);
-        snprintf(path, sizeof path, "%s/%s", copy, files[file]);
+        snprintf(path, sizeof path, "%s/%.299s", copy, files[file]);
         flip(path, offset, (uint8_t)(1u << (draw(&seed) >> 40) % 8));
         tally *now = is_catalog ? &c : &t;
         int n_wrong = now->n_wrong;
@@ -930,11 +1059,22 @@ int main(int argc, char **argv)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
     const struct CMUnitTest quick[] = {
-        TEST(test_round_trip), TEST(test_sharing),       TEST(test_costs),
-        TEST(test_names),      TEST(test_rebuild),       TEST(test_transfer),
-        TEST(test_gc),         TEST(test_leases),        TEST(test_race),
-        TEST(test_crowd),      TEST(test_views_outlive), TEST(test_damage),
-        TEST(test_heal),       TEST(test_damage_export),
+        TEST(test_round_trip),
+        TEST(test_sharing),
+        TEST(test_costs),
+        TEST(test_names),
+        TEST(test_rebuild),
+        TEST(test_transfer),
+        TEST(test_gc),
+        TEST(test_gc_of_one_segment),
+        TEST(test_thinning),
+        TEST(test_leases),
+        TEST(test_race),
+        TEST(test_crowd),
+        TEST(test_views_outlive),
+        TEST(test_damage),
+        TEST(test_heal),
+        TEST(test_damage_export),
     };
     const struct CMUnitTest full[] = {TEST(test_crowd_full), TEST(test_damage_full)};
     if (argc > 1 && strcmp(argv[1], "--full") == 0)

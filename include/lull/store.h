@@ -50,6 +50,7 @@ LULL_API const char *lull_store_folder(const lull_store *s);
 typedef struct lull_store_state {
     int64_t id, parent;
     size_t n_tokens, n_pages, n_tail;
+    size_t n_window_pages;   /* that a sliding window covers; 0: its model has none */
     uint64_t created_ms;     /* since 1970 */
     uint64_t bytes;          /* of its pages and its own record; shared ones count in full */
     uint64_t own_bytes;      /* what only this state holds on to */
@@ -120,10 +121,14 @@ LULL_API LULL_NODISCARD lull_status lull_store_verify(lull_store *s,
 typedef struct lull_store_gc_options {
     uint64_t max_bytes;  /* drop the oldest unnamed history past this; 0: no limit */
     uint64_t max_age_ms; /* of moves kept in a name's history; 0: no limit */
+    /* Drop what sliding-window layers keep far behind their window: half of it. A state goes on from
+     * its end as before; from elsewhere, up to a window of its tokens may be read again. */
+    bool is_thinning;
     bool is_dry_run;
 } lull_store_gc_options;
 typedef struct lull_store_gc_report {
     size_t n_states, n_pages, n_segments; /* removed; segments rewritten or removed */
+    size_t n_thinned;                     /* pages */
     uint64_t bytes_before, bytes_after;
 } lull_store_gc_report;
 /* Remove what no name, no kept history and no lease refers to; rewrite segments that are mostly

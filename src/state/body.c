@@ -71,6 +71,7 @@ void lull_body_get_name(lull_body *b, char name[LULL_NAME_MAX + 1])
 void lull_state_body_put(lull_buffer *b, const lull_store_draft *draft, const char *name)
 {
     lull_body_put(b, (uint64_t)draft->parent);
+    lull_body_put(b, draft->n_window_pages);
     lull_body_put(b, draft->n_pages);
     lull_buffer_append(b, draft->pages, draft->n_pages * sizeof *draft->pages);
     lull_body_put_text(b, draft->card);
@@ -86,6 +87,9 @@ bool lull_state_body_get(const uint8_t *bytes, size_t n_bytes, lull_state_body *
     *out = (lull_state_body){0};
     uint64_t parent = lull_body_get(&b);
     out->parent = parent <= INT64_MAX ? (int64_t)parent : 0;
+    uint64_t n_window_pages = lull_body_get(&b);
+    if (n_window_pages > LULL_WINDOW_PAGES_MAX) return false;
+    out->n_window_pages = (size_t)n_window_pages;
     out->n_pages = lull_body_get_count(&b, 32);
     out->keys = lull_body_get_bytes(&b, 32 * out->n_pages);
     out->card = lull_body_get_text(&b, &out->card_bytes);

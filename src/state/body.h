@@ -9,6 +9,8 @@
 #include "buffer.h"
 #include "catalog.h"
 
+enum { LULL_WINDOW_PAGES_MAX = INT32_MAX };
+
 void lull_body_put(lull_buffer *b, uint64_t v);
 void lull_body_put_bytes(lull_buffer *b, const void *bytes, size_t n);
 void lull_body_put_text(lull_buffer *b, const char *text);
@@ -29,6 +31,7 @@ void lull_body_get_name(lull_body *b, char name[LULL_NAME_MAX + 1]);
 /* What a STATE record says. Views into the body, but for name. */
 typedef struct lull_state_body {
     int64_t parent;
+    size_t n_window_pages;
     const uint8_t *keys; /* [n_pages][32] full pages; the tail's key is the record's */
     size_t n_pages;
     const char *card, *session;

@@ -21,8 +21,8 @@ static const char schema[] =
     "CREATE INDEX pages_of_segment ON pages(segment);"
     "CREATE TABLE states(id INTEGER PRIMARY KEY, parent INTEGER NOT NULL,"
     " created_ms INTEGER NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,"
-    " bytes INTEGER NOT NULL, page_bytes INTEGER NOT NULL, n_tail INTEGER NOT NULL, kv_identity "
-    "BLOB NOT NULL,"
+    " bytes INTEGER NOT NULL, page_bytes INTEGER NOT NULL, n_tail INTEGER NOT NULL,"
+    " n_window_pages INTEGER NOT NULL, kv_identity BLOB NOT NULL,"
     " pages BLOB NOT NULL, card BLOB NOT NULL, session BLOB NOT NULL, sum INTEGER NOT NULL);"
     "CREATE INDEX states_of_segment ON states(segment);"
     "CREATE TABLE moves(seq INTEGER PRIMARY KEY, name TEXT NOT NULL, state INTEGER NOT NULL,"
@@ -91,12 +91,12 @@ static const char *const sql[N_QUERIES] = {
     [Q_DROP_PAGE] = "DELETE FROM pages WHERE id = ?",
     [Q_EACH_PAGE] = "SELECT " PAGE_COLUMNS " FROM pages ORDER BY id",
     [Q_EACH_PAGE_OF] = "SELECT " PAGE_COLUMNS " FROM pages WHERE segment = ? ORDER BY id",
-    [Q_GET_STATE] =
-        "SELECT id, parent, created_ms, segment, offset, bytes,"
-        " page_bytes, n_tail, kv_identity, pages, card, session, sum FROM states WHERE id = ?",
+    [Q_GET_STATE] = "SELECT id, parent, created_ms, segment, offset, bytes,"
+                    " page_bytes, n_tail, n_window_pages, kv_identity, pages, card, session, sum"
+                    " FROM states WHERE id = ?",
     [Q_PUT_STATE] = "INSERT OR REPLACE INTO states(id, parent, created_ms, segment, offset, bytes,"
-                    " page_bytes, n_tail, kv_identity, pages, card, session, sum)"
-                    " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    " page_bytes, n_tail, n_window_pages, kv_identity, pages, card, session, sum)"
+                    " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [Q_DROP_STATE] = "DELETE FROM states WHERE id = ?",
     [Q_LIST_STATES] = "SELECT id FROM states ORDER BY id",
     [Q_LIST_STATES_OF] = "SELECT id FROM states WHERE segment = ? ORDER BY id",
@@ -440,9 +440,14 @@ lull_status lull_catalog_commit(lull_catalog *c, lull_error *err)
     return st;
 }
 
+bool lull_catalog_is_open(const lull_catalog *c)
+{
+    return !sqlite3_get_autocommit(c->db);
+}
+
 void lull_catalog_rollback(lull_catalog *c)
 {
-    if (!sqlite3_get_autocommit(c->db)) sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+    if (lull_catalog_is_open(c)) sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
 /* ---- counters and segments ------------------------------------------------------------------- */
@@ -759,12 +764,27 @@ static int64_t sum_state(const lull_state_row *row, size_t card_bytes, size_t se
     lull_checksum card = lull_checksum_of(row->card, card_bytes);
     lull_checksum session = lull_checksum_of(row->session, session_bytes);
     lull_checksum identity = lull_checksum_of(&row->kv_identity, sizeof row->kv_identity);
-    return sum_u64s((const uint64_t[]){(uint64_t)row->id, (uint64_t)row->parent, row->created_ms,
-                                       row->segment, row->offset, row->n_bytes, row->page_bytes,
-                                       row->n_tail, row->n_pages, pages.lo, pages.hi, card_bytes,
-                                       card.lo, card.hi, session_bytes, session.lo, session.hi,
-                                       identity.lo, identity.hi},
-                    19);
+    const uint64_t values[] = {(uint64_t)row->id,
+                               (uint64_t)row->parent,
+                               row->created_ms,
+                               row->segment,
+                               row->offset,
+                               row->n_bytes,
+                               row->page_bytes,
+                               row->n_tail,
+                               row->n_window_pages,
+                               row->n_pages,
+                               pages.lo,
+                               pages.hi,
+                               card_bytes,
+                               card.lo,
+                               card.hi,
+                               session_bytes,
+                               session.lo,
+                               session.hi,
+                               identity.lo,
+                               identity.hi};
+    return sum_u64s(values, sizeof values / sizeof *values);
 }
 
 /* A column's bytes with a NUL behind them; owned. */
@@ -791,22 +811,23 @@ static lull_status read_state(lull_catalog *c, sqlite3_stmt *s, lull_state_row *
         .n_bytes = (uint64_t)sqlite3_column_int64(s, 5),
         .page_bytes = (uint64_t)sqlite3_column_int64(s, 6),
         .n_tail = (uint64_t)sqlite3_column_int64(s, 7),
+        .n_window_pages = (uint64_t)sqlite3_column_int64(s, 8),
     };
-    bool has_identity = read_blob(s, 8, row->kv_identity.bytes, 32);
-    size_t page_bytes = (size_t)sqlite3_column_bytes(s, 9);
+    bool has_identity = read_blob(s, 9, row->kv_identity.bytes, 32);
+    size_t page_bytes = (size_t)sqlite3_column_bytes(s, 10);
     row->n_pages = page_bytes / sizeof *row->pages;
-    row->pages = (int64_t *)(void *)copy_column(s, 9);
-    row->card = copy_column(s, 10);
-    row->session = copy_column(s, 11);
+    row->pages = (int64_t *)(void *)copy_column(s, 10);
+    row->card = copy_column(s, 11);
+    row->session = copy_column(s, 12);
     if (!row->pages || !row->card || !row->session) {
         lull_state_row_fini(row);
         return lull_fail(err, LULL_ENOMEM, "out of memory for a state");
     }
     bool is_good =
         has_identity && page_bytes % sizeof *row->pages == 0 && row->n_tail < LULL_RECORD_TOKENS &&
-        (row->n_tail == 0 || row->n_pages > 0) &&
-        sqlite3_column_int64(s, 12) == sum_state(row, (size_t)sqlite3_column_bytes(s, 10),
-                                                 (size_t)sqlite3_column_bytes(s, 11));
+        row->n_window_pages <= INT32_MAX && (row->n_tail == 0 || row->n_pages > 0) &&
+        sqlite3_column_int64(s, 13) == sum_state(row, (size_t)sqlite3_column_bytes(s, 11),
+                                                 (size_t)sqlite3_column_bytes(s, 12));
     if (is_good) return LULL_OK;
     int64_t id = row->id;
     lull_state_row_fini(row);
@@ -844,12 +865,13 @@ lull_status lull_catalog_put_state(lull_catalog *c, const lull_state_row *row, l
     sqlite3_bind_int64(s, 6, (int64_t)row->n_bytes);
     sqlite3_bind_int64(s, 7, (int64_t)row->page_bytes);
     sqlite3_bind_int64(s, 8, (int64_t)row->n_tail);
-    bind_digest(s, 9, &row->kv_identity);
-    sqlite3_bind_blob64(s, 10, row->pages ? (const void *)row->pages : "",
+    sqlite3_bind_int64(s, 9, (int64_t)row->n_window_pages);
+    bind_digest(s, 10, &row->kv_identity);
+    sqlite3_bind_blob64(s, 11, row->pages ? (const void *)row->pages : "",
                         row->n_pages * sizeof *row->pages, SQLITE_STATIC);
-    sqlite3_bind_blob64(s, 11, row->card, card_bytes, SQLITE_STATIC);
-    sqlite3_bind_blob64(s, 12, row->session, session_bytes, SQLITE_STATIC);
-    sqlite3_bind_int64(s, 13, sum_state(row, card_bytes, session_bytes));
+    sqlite3_bind_blob64(s, 12, row->card, card_bytes, SQLITE_STATIC);
+    sqlite3_bind_blob64(s, 13, row->session, session_bytes, SQLITE_STATIC);
+    sqlite3_bind_int64(s, 14, sum_state(row, card_bytes, session_bytes));
     return run(c, s, err);
 }
 

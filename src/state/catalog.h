@@ -36,7 +36,8 @@ LULL_NODISCARD lull_status lull_catalog_bytes(lull_catalog *c, uint64_t *n_bytes
 /* Transactions. A reading one sees one moment of the store. */
 LULL_NODISCARD lull_status lull_catalog_begin(lull_catalog *c, bool is_writing, lull_error *err);
 LULL_NODISCARD lull_status lull_catalog_commit(lull_catalog *c, lull_error *err);
-void lull_catalog_rollback(lull_catalog *c); /* no effect outside one */
+void lull_catalog_rollback(lull_catalog *c);      /* no effect outside one */
+bool lull_catalog_is_open(const lull_catalog *c); /* in one; SQLite ends some itself, upon errors */
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
@@ -101,7 +102,7 @@ typedef struct lull_state_row {
     uint64_t created_ms;
     uint64_t segment, offset, n_bytes; /* the record */
     uint64_t page_bytes;               /* of the records of its pages and tail */
-    uint64_t n_tail;
+    uint64_t n_tail, n_window_pages;
     lull_digest kv_identity;
     int64_t *pages; /* [n_pages] ids, the tail's at the end when n_tail > 0; 0: lost */
     size_t n_pages;

@@ -245,6 +245,62 @@ static lull_status sync_writers(lull_store *s, lull_error *err)
 
 /* ---- a change -------------------------------------------------------------------------------- */
 
+/* locks/change names the last change that was begun: its segment, and the first number that it gave out.
+ * It is looked at and written within SQLite's writing transaction, so whoever finds a number there that
+ * was not committed has come after a writer that died within its change, or was thrown out of it. It
+ * need not be durable: opening a store looks at the end of every segment. */
+typedef struct change_mark {
+    uint64_t segment, seq;
+} change_mark;
+
+static lull_status read_mark(lull_store *s, change_mark *mark, lull_error *err)
+{
+    uint64_t n_bytes;
+    *mark = (change_mark){0};
+    lull_status st = lull_disk_size(s->change_fd, s->locks, &n_bytes, err);
+    if (st != LULL_OK || n_bytes < sizeof *mark) return st;
+    return lull_disk_read(s->change_fd, s->locks, mark, sizeof *mark, 0, err);
+}
+
+static lull_status write_mark(lull_store *s, change_mark mark, lull_error *err)
+{
+    return lull_disk_write(s->change_fd, s->locks, &mark, sizeof mark, 0, err);
+}
+
+/* Is there a change that was begun and did not come to its end, by another writer? */
+static lull_status find_broken(lull_store *s, uint64_t seq, change_mark *mark, bool *is_found,
+                               lull_error *err)
+{
+    lull_status st = read_mark(s, mark, err);
+    *is_found = st == LULL_OK && mark->seq > seq;
+    for (size_t i = 0; i < s->n_writers; i++) /* our own: its records were cut off */
+        if (s->writers[i].id == mark->segment) *is_found = false;
+    return st;
+}
+
+/* Begin a writing transaction after every change that was begun. A dead writer's records may be durable:
+ * were they passed over, this change's would go by the same numbers, and the segments alone would not
+ * tell whose counted. */
+static lull_status begin_transaction(lull_store *s, uint64_t *seq, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    for (bool is_retry = false;; is_retry = true) {
+        change_mark mark;
+        bool is_found;
+        LULL_TRY(lull_catalog_begin(s->catalog, true, err));
+        LULL_TRY(lull_catalog_get_counter(s->catalog, LULL_COUNTER_SEQ, seq, err));
+        LULL_TRY(find_broken(s, *seq, &mark, &is_found, err));
+        if (!is_found || is_retry) break;
+        lull_catalog_rollback(s->catalog);
+        LULL_TRY(lull_store_redo(s, mark.segment & INT64_MAX, err));
+    }
+    LULL_TRY(write_mark(s, (change_mark){writer_of(s)->id, *seq + 1}, err));
+    return LULL_OK;
+done:
+    lull_catalog_rollback(s->catalog);
+    return st;
+}
+
 lull_status lull_change_begin(lull_store *s, lull_change *ch, lull_error *err)
 {
     lull_status st = LULL_OK;
@@ -255,11 +311,9 @@ lull_status lull_change_begin(lull_store *s, lull_change *ch, lull_error *err)
     uint64_t n_waiting = 0;
     for (size_t i = 0; i < s->n_writers; i++) n_waiting += s->writers[i].end - s->writers[i].synced;
     if (n_waiting > SYNC_AHEAD_BYTES) LULL_TRY(sync_writers(s, err));
-    LULL_TRY(lull_catalog_begin(s->catalog, true, err));
+    LULL_TRY(begin_transaction(s, &ch->seq, err));
     ch->is_done = false;
     ch->end = writer_of(s)->end;
-    st = lull_catalog_get_counter(s->catalog, LULL_COUNTER_SEQ, &ch->seq, err);
-    if (st != LULL_OK) lull_change_abort(s, ch);
 done:
     return st;
 }
@@ -308,9 +362,13 @@ void lull_change_abort(lull_store *s, lull_change *ch)
 {
     if (ch->is_done) return;
     ch->is_done = true;
-    lull_catalog_rollback(s->catalog);
     for (size_t i = 0; i < s->pending.n; i++) s->pending.rows[i].id = 0;
-    take_back(s, ch->end);
+    take_back(s, ch->end); /* before others may begin */
+    if (lull_catalog_is_open(s->catalog)) {
+        lull_status st = write_mark(s, (change_mark){0}, NULL);
+        (void)st; /* one that stays makes the next writer look for what is not there */
+    }
+    lull_catalog_rollback(s->catalog);
 }
 
 /* A commit has failed. Without room its log was not written to its end, and will not be believed. Else
@@ -322,8 +380,10 @@ static void settle_commit(lull_store *s, lull_change *ch, lull_status why)
     for (size_t i = 0; i < s->pending.n; i++) s->pending.rows[i].id = 0;
     lull_status st = LULL_OK;
     if (why != LULL_EFULL) {
+        uint64_t now = 0;
         st = lull_catalog_begin(s->catalog, true, NULL);
-        if (st == LULL_OK)
+        if (st == LULL_OK) st = lull_catalog_get_counter(s->catalog, LULL_COUNTER_SEQ, &now, NULL);
+        if (st == LULL_OK && now < ch->seq) /* another may have gone by */
             st = lull_catalog_set_counter(s->catalog, LULL_COUNTER_SEQ, ch->seq, NULL);
         if (st == LULL_OK) st = lull_catalog_commit(s->catalog, NULL);
         if (st != LULL_OK) lull_catalog_rollback(s->catalog);

@@ -233,6 +233,7 @@ lull_status lull_store_get_rows(lull_store *s, int64_t id, bool with_own_bytes,
         .n_tokens = n_full * LULL_STORE_PAGE_TOKENS + row.n_tail,
         .n_pages = n_full,
         .n_tail = row.n_tail,
+        .n_window_pages = row.n_window_pages,
         .created_ms = row.created_ms,
         .bytes = row.page_bytes + row.n_bytes,
     };

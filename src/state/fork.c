@@ -74,6 +74,7 @@ static lull_status sleep_beginning(lull_store *s, const opened *o, size_t n_toke
         .pages = keys,
         .n_pages = n_pages,
         .n_tail = n_tokens % LULL_STORE_PAGE_TOKENS,
+        .n_window_pages = o->state.n_window_pages,
         .session = session ? session : "",
         .parent = o->state.id,
     };

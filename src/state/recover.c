@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "disk.h"
@@ -83,6 +84,7 @@ static lull_status apply_state(lull_catalog *c, const lull_record *r, const uint
         .offset = r->offset,
         .n_bytes = r->n_bytes,
         .n_tail = r->n_tokens,
+        .n_window_pages = b.n_window_pages,
         .kv_identity = r->kv_identity,
         .n_pages = b.n_pages + (r->n_tokens > 0),
     };
@@ -187,7 +189,8 @@ typedef struct replay {
     size_t n_items, cap;
     int64_t *live; /* of the checkpoint: states in order of id; NULL without one */
     size_t n_live;
-    uint64_t base;  /* seq up to which names and tags are known */
+    uint64_t known; /* seq up to which the catalogue knew all to begin with */
+    uint64_t base;  /* seq up to which it knows names and tags */
     bool is_export; /* one file, from a stranger: nothing in it may be wrong; planes are not read */
     bool has_index; /* of the export: the last record so far is its index */
     lull_error err;
@@ -265,11 +268,61 @@ static lull_status load_item(const replay *p, const item *it, lull_record *r, ui
     return st == LULL_OK ? lull_segment_read_part(&src->seg, r, 0, body, err) : st;
 }
 
+/* Is a checkpoint's body well formed? Nothing is to be changed by one that is not. b: a copy. */
+static bool is_checkpoint_sound(const lull_record *r, lull_body b)
+{
+    char name[LULL_NAME_MAX + 1];
+    uint64_t last_seq = 0;
+    lull_body_get(&b);
+    size_t n = lull_body_get_count(&b, 8);
+    for (size_t i = 0; i < n; i++) lull_body_get(&b);
+    n = lull_body_get_count(&b, 32);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t seq = lull_body_get(&b), at_ms = lull_body_get(&b);
+        if (seq <= last_seq || seq > r->seq || at_ms > INT64_MAX) return false;
+        last_seq = seq;
+        lull_body_get(&b);
+        lull_body_get_name(&b, name);
+    }
+    n = lull_body_get_count(&b, 16);
+    for (size_t i = 0; i < n; i++) {
+        lull_body_get(&b);
+        lull_body_get_name(&b, name);
+    }
+    return !b.is_bad && b.n_left == 0;
+}
+
+/* Take away what the catalogue knows of states, moves and tags that the checkpoint does not name: a
+ * collection was written down, and perhaps carried out, though never committed. */
+static lull_status drop_unlisted(replay *p, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    int64_t *ids = NULL;
+    lull_move_row *moves = NULL;
+    lull_tag_row *tags = NULL;
+    size_t n_ids, n_moves, n_tags;
+    LULL_TRY(lull_catalog_list_states(p->c, 0, &ids, &n_ids, err));
+    LULL_TRY(lull_catalog_list_moves(p->c, NULL, &moves, &n_moves, err));
+    LULL_TRY(lull_catalog_list_tags(p->c, 0, &tags, &n_tags, err));
+    for (size_t i = 0; i < n_ids; i++)
+        if (!bsearch(&ids[i], p->live, p->n_live, sizeof *p->live, by_id))
+            LULL_TRY(lull_catalog_drop_state(p->c, ids[i], err));
+    for (size_t i = 0; i < n_moves; i++) LULL_TRY(lull_catalog_drop_move(p->c, moves[i].seq, err));
+    for (size_t i = 0; i < n_tags; i++)
+        LULL_TRY(lull_catalog_set_tag(p->c, tags[i].state, tags[i].tag, false, err));
+done:
+    free(ids);
+    free(moves);
+    free(tags);
+    return st;
+}
+
 static lull_status apply_checkpoint(replay *p, const lull_record *r, const uint8_t *bytes,
                                     lull_error *err)
 {
     lull_status st = LULL_OK;
     lull_body b = {.at = bytes, .n_left = (size_t)r->parts[0].n_bytes};
+    if (!is_checkpoint_sound(r, b)) return fail_body(err, r);
     uint64_t last_state = lull_body_get(&b);
     size_t n = lull_body_get_count(&b, 8);
     p->live = calloc(n + 1, sizeof *p->live);
@@ -277,13 +330,13 @@ static lull_status apply_checkpoint(replay *p, const lull_record *r, const uint8
     p->n_live = n;
     for (size_t i = 0; i < n; i++) p->live[i] = (int64_t)lull_body_get(&b);
     qsort(p->live, n, sizeof *p->live, by_id);
+    LULL_TRY(drop_unlisted(p, err));
     n = lull_body_get_count(&b, 32);
     for (size_t i = 0; i < n; i++) {
         lull_move_row move = {.seq = lull_body_get(&b)};
         move.at_ms = lull_body_get(&b);
         move.state = (int64_t)lull_body_get(&b);
         lull_body_get_name(&b, move.name);
-        if (b.is_bad) break;
         LULL_TRY(lull_catalog_add_move(p->c, &move, err));
     }
     n = lull_body_get_count(&b, 16);
@@ -291,34 +344,36 @@ static lull_status apply_checkpoint(replay *p, const lull_record *r, const uint8
         int64_t state = (int64_t)lull_body_get(&b);
         char tag[LULL_NAME_MAX + 1];
         lull_body_get_name(&b, tag);
-        if (b.is_bad) break;
         LULL_TRY(lull_catalog_set_tag(p->c, state, tag, true, err));
     }
-    if (b.is_bad || b.n_left != 0) return fail_body(err, r);
     LULL_TRY(raise_counter(p->c, LULL_COUNTER_STATE, last_state, err));
     LULL_TRY(raise_counter(p->c, LULL_COUNTER_CHECKPOINT, r->seq, err));
+    LULL_TRY(raise_counter(p->c, LULL_COUNTER_SEQ, r->seq, err));
     p->base = r->seq;
 done:
     return st;
 }
 
-/* The newest checkpoint that can be read. */
+/* The newest checkpoint past the base that can be read. */
 static lull_status find_checkpoint(replay *p, lull_error *err)
 {
-    for (size_t i = p->n_items; i-- > 0;) {
+    for (size_t i = p->n_items; i-- > 0 && p->items[i].seq > p->base;) {
         if (p->items[i].type != LULL_RECORD_CHECKPOINT) continue;
         lull_record r;
         uint8_t *body;
         lull_status st = load_item(p, &p->items[i], &r, &body, err);
         if (st == LULL_OK) st = apply_checkpoint(p, &r, body, err);
         free(body);
-        if (st != LULL_ECORRUPT) return st;
+        if (st != LULL_ECORRUPT || lull_catalog_is_damaged(p->c)) return st;
     }
     return LULL_OK;
 }
 
 static lull_status apply_item(replay *p, const item *it, lull_error *err)
 {
+    /* What the catalogue knows already; or its writer died before the commit, and another has used the
+     * number. */
+    if (it->seq <= p->known) return LULL_OK;
     if (it->seq <= p->base && (it->type != LULL_RECORD_STATE || !p->live ||
                                !bsearch(&it->state, p->live, p->n_live, sizeof *p->live, by_id)))
         return LULL_OK;
@@ -335,10 +390,21 @@ static lull_status apply_item(replay *p, const item *it, lull_error *err)
     return st == LULL_OK ? raise_counter(p->c, LULL_COUNTER_SEQ, it->seq, err) : st;
 }
 
-/* Take the sources' records into c. is_full: c is empty and they are all there is; else c knows all up
- * to its own seq. Within a transaction. */
-static lull_status replay_sources(lull_catalog *c, source *sources, size_t n, bool is_full,
-                                  lull_error *err)
+/* In order of seq. Of several with one seq the last stays: the others were taken back by their writer,
+ * or never acknowledged; or they are copies of one. */
+static void sort_items(replay *p)
+{
+    if (p->n_items == 0) return;
+    qsort(p->items, p->n_items, sizeof *p->items, by_seq);
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_items; i++)
+        if (i + 1 == p->n_items || p->items[i + 1].seq != p->items[i].seq)
+            p->items[n++] = p->items[i];
+    p->n_items = n;
+}
+
+/* Take the sources' records into c, which knows all up to its own seq. Within a transaction. */
+static lull_status replay_sources(lull_catalog *c, source *sources, size_t n, lull_error *err)
 {
     replay p = {.c = c, .sources = sources, .n_sources = n};
     p.is_export = n == 1 && sources[0].seg.is_export;
@@ -361,17 +427,11 @@ static lull_status replay_sources(lull_catalog *c, source *sources, size_t n, bo
                        sources[0].seg.path, sources[0].end);
         goto done;
     }
-    if (p.n_items > 0) qsort(p.items, p.n_items, sizeof *p.items, by_seq);
-    if (is_full)
-        LULL_TRY(find_checkpoint(&p, err));
-    else
-        LULL_TRY(lull_catalog_get_counter(c, LULL_COUNTER_SEQ, &p.base, err));
-    for (size_t i = 0; i < p.n_items; i++) {
-        /* Of two with one seq the earlier was taken back by its writer, or never acknowledged. */
-        if (i + 1 < p.n_items && p.items[i + 1].seq == p.items[i].seq) continue;
-        LULL_TRY(apply_item(&p, &p.items[i], err));
-    }
-    if (is_full) LULL_TRY(raise_counter(c, LULL_COUNTER_SEQ, p.base, err));
+    sort_items(&p);
+    LULL_TRY(lull_catalog_get_counter(c, LULL_COUNTER_SEQ, &p.known, err));
+    p.base = p.known;
+    LULL_TRY(find_checkpoint(&p, err));
+    for (size_t i = 0; i < p.n_items; i++) LULL_TRY(apply_item(&p, &p.items[i], err));
 done:
     free(p.items);
     free(p.live);
@@ -381,7 +441,7 @@ done:
 lull_status lull_store_index_export(lull_catalog *c, const lull_segment *seg, lull_error *err)
 {
     source src = {.seg = *seg, .from = LULL_RECORD_ALIGN, .is_sealed = true};
-    return replay_sources(c, &src, 1, true, err);
+    return replay_sources(c, &src, 1, err);
 }
 
 /* ---- all segments ---------------------------------------------------------------------------- */
@@ -487,7 +547,7 @@ static lull_status rebuild(lull_store *s, lull_error *err)
     LULL_TRY(lull_disk_sync_folder(s->segments, err));
     LULL_TRY(lull_catalog_open(temp, LULL_CATALOG_CREATE, &c, err));
     LULL_TRY(lull_catalog_begin(c, true, err));
-    LULL_TRY(replay_sources(c, sources, n_sources, true, err));
+    LULL_TRY(replay_sources(c, sources, n_sources, err));
     LULL_TRY(lull_catalog_commit(c, err));
     LULL_TRY(lull_catalog_finish(c, err));
     lull_catalog_close(c);
@@ -568,7 +628,7 @@ static lull_status redo(lull_store *s, lull_error *err)
         LULL_TRY(lull_disk_sync_folder(s->segments, err));
         LULL_TRY(lull_catalog_begin(s->catalog, true, err));
         is_begun = true;
-        LULL_TRY(replay_sources(s->catalog, sources, n_sources, false, err));
+        LULL_TRY(replay_sources(s->catalog, sources, n_sources, err));
         LULL_TRY(lull_catalog_commit(s->catalog, err));
         /* Behind the last good record of a writer that died there is but a torn one. */
         for (size_t i = 0; i < n_sources; i++)
@@ -579,6 +639,25 @@ done:
     if (is_begun) lull_catalog_rollback(s->catalog);
     close_sources(sources, n_sources);
     free(ids);
+    return st;
+}
+
+lull_status lull_store_redo(lull_store *s, uint64_t segment, lull_error *err)
+{
+    char path[LULL_SEGMENT_PATH_MAX];
+    lull_segment seg;
+    lull_status st = LULL_OK;
+    LULL_TRY(lull_segment_path(s->segments, segment, path, err));
+    /* The system may still be busy taking the writer's locks back. One that lives on has come out of
+     * its change with a failure, and has cut its records off itself. */
+    for (int waited_ms = 0; waited_ms < REPAIR_WAIT_MS; waited_ms += 10) {
+        st = lull_segment_open(path, true, &seg, NULL);
+        if (st != LULL_EEXIST) break;
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    if (st == LULL_OK) lull_segment_close(&seg);
+    st = redo(s, err);
+done:
     return st;
 }
 

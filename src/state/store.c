@@ -35,7 +35,7 @@ lull_status lull_store_new(const char *folder, lull_store **out, lull_error *err
     *out = NULL;
     lull_store *s = calloc(1, sizeof *s);
     if (!s) return lull_fail(err, LULL_ENOMEM, "out of memory for the store");
-    s->open_fd = s->gc_fd = -1;
+    s->open_fd = s->gc_fd = s->change_fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     size_t n = strlen(folder) + 16;
     s->folder = strdup(folder);
@@ -93,6 +93,7 @@ lull_status lull_store_open(const char *folder, const lull_store_options *option
     }
     LULL_TRY(open_lock(s, "open", &s->open_fd, err));
     LULL_TRY(open_lock(s, "gc", &s->gc_fd, err));
+    LULL_TRY(open_lock(s, "change", &s->change_fd, err));
     LULL_TRY(lull_lock_file(s->open_fd, real, LOCK_SH, 60000, err)); /* while it is made again */
     LULL_TRY(lull_wake_new(s, err));
     LULL_TRY(lull_store_recover(s, err));
@@ -113,6 +114,7 @@ void lull_store_close(lull_store *s)
     lull_pending_fini(&s->pending);
     free(s->damaged);
     if (s->gc_fd >= 0) close(s->gc_fd);
+    if (s->change_fd >= 0) close(s->change_fd);
     if (s->open_fd >= 0) close(s->open_fd);
     free(s->folder);
     free(s->segments);
@@ -352,6 +354,8 @@ static lull_status sleep_state(lull_store *s, const lull_store_draft *d, const c
                                int64_t expected, int64_t *id, lull_error *err)
 {
     *id = 0;
+    if (d->n_window_pages > LULL_WINDOW_PAGES_MAX)
+        return lull_fail(err, LULL_EINVAL, "a window of %zu pages is too long", d->n_window_pages);
     if (d->n_tail >= LULL_STORE_PAGE_TOKENS || d->parent < 0 || !d->card || !d->session)
         return lull_fail(err, LULL_EINVAL, "a state needs a card, a session and a tail below %d",
                          LULL_STORE_PAGE_TOKENS);

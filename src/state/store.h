@@ -2,7 +2,9 @@
  * of the library see is lull/store.h.
  *
  * A page is an opaque payload under a key: the digest of all tokens up to its end and of what
- * computed it, so equal keys mean equal bytes and a page is kept once. A state is a list of pages, a
+ * computed it, so equal keys mean equal bytes and a page is kept once. It has two planes, of which the
+ * second is needed only near the end of a state, so that gc may thin it out (lull_store_draft).
+ * A state is a list of pages, a
  * tail (the bytes of its last, partly filled page), a card that says what produced it, and whatever
  * else a session needs to go on. A name is a movable label on a state; where it stood n moves ago is
  * NAME@{n}. The store knows nothing of tensors or models.
@@ -46,7 +48,11 @@ typedef struct lull_store_page {
     size_t plane_bytes[LULL_STORE_PLANES]; /* multiples of 4096 */
 } lull_store_page;
 
-/* A state to be stored. All borrowed. */
+/* A state to be stored. All borrowed.
+ *
+ * Plane 1 holds sliding-window layers: to go on after a page, a session needs it of the n_window_pages
+ * before. When asked to, gc takes it away from every other block of so many pages, so that from any
+ * page at most n_window_pages have to be read again. */
 typedef struct lull_store_draft {
     const char *card;         /* JSON, canonical (card.h) */
     lull_digest kv_identity;  /* of the card */
@@ -56,6 +62,7 @@ typedef struct lull_store_draft {
     size_t n_tail;
     const void *tail_planes[LULL_STORE_PLANES]; /* the tail's page; NULL when n_tail is 0 */
     size_t tail_plane_bytes[LULL_STORE_PLANES];
+    size_t n_window_pages; /* pages that cover the sliding window; 0: plane 1 is never thinned */
     const char *session; /* JSON: sampler, position, messages, notes, …; "" when there is none */
     int64_t parent;      /* the state that it came from; 0: none */
     const char *const *tags;

@@ -1,9 +1,10 @@
 /* What the store's files share: the object itself, and the steps that more than one of them takes.
  *
- *   store.c     opening, sleeping, names          find.c      resolve, get, list, history
- *   recover.c   the catalogue from the segments   wake.c      mapping, leases, checking
- *   change.c    one change: record, sync, commit  care.c      verify, gc
- *                                                 transfer.c  export, import
+ *   store.c    opening, sleeping, names            find.c      resolve, get, list, history
+ *   change.c   one change: record, sync, commit    fork.c      beginnings of states
+ *   recover.c  the catalogue from the segments     verify.c    what is wrong
+ *   wake.c     mapping, leases, checking           gc.c        what nothing refers to
+ *                                                  transfer.c  export, import
  *
  * Functions with `s` in hand are called with s->lock held, unless they say otherwise. */
 #ifndef LULL_STATE_STORE_PRIVATE_H
@@ -30,6 +31,7 @@ struct lull_store {
     uint64_t max_segment_bytes;
     int open_fd; /* locks/open: shared while open, exclusive to make the catalogue again; -1: none */
     int gc_fd;   /* locks/gc: shared while a state is leased, exclusive while gc marks; -1: none */
+    int change_fd; /* locks/change: what change was begun last; -1: none */
     lull_catalog *catalog;
     bool is_inspected; /* a name that is not there has made us look at the whole catalogue once */
 
@@ -65,6 +67,8 @@ LULL_NODISCARD lull_status lull_store_recover(lull_store *s, lull_error *err);
 bool lull_store_mended(lull_store *s, lull_status st, lull_error *err);
 /* Something that ought to be there is not: has the catalogue lost it? LULL_ECORRUPT if so. */
 LULL_NODISCARD lull_status lull_store_suspect(lull_store *s, lull_error *err);
+/* A writer died within a change, over this segment: take in what it has made durable, or cut it off. */
+LULL_NODISCARD lull_status lull_store_redo(lull_store *s, uint64_t segment, lull_error *err);
 /* Take a record that is not a page into the catalogue; within a transaction. Live changes and recovery
  * both come through here. LULL_ECORRUPT when the body is not well formed. */
 LULL_NODISCARD lull_status lull_store_apply(lull_catalog *c, const lull_record *r,

@@ -144,6 +144,7 @@ static lull_status draft_of(lull_store *s, const lull_state_row *row, lull_store
         .n_pages = row->n_pages - (row->n_tail > 0),
         .tail_tokens = tail,
         .n_tail = row->n_tail,
+        .n_window_pages = row->n_window_pages,
         .session = row->session,
     };
     for (size_t i = 0; i < row->n_pages; i++) {
@@ -463,6 +464,7 @@ static lull_status import_state(importer *im, lull_change *ch, size_t index, lul
         .n_pages = row.n_pages - (row.n_tail > 0),
         .tail_tokens = tail,
         .n_tail = row.n_tail,
+        .n_window_pages = row.n_window_pages,
         .session = row.session,
         .tags = (const char *const *)info.tags,
         .n_tags = info.n_tags,

@@ -1,4 +1,4 @@
-/* Care of a store: verify walks all of it, gc takes away what nothing refers to. */
+/* Gc: take away what nothing refers to, and count what is left. */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -11,234 +11,21 @@
 #include "disk.h"
 #include "store_private.h"
 
-/* ---- verify ---------------------------------------------------------------------------------- */
+enum {
+    MIN_OWN_DEAD_BYTES = 64 * 1024, /* a segment that gc itself writes to is not moved for less */
+    MIN_THINNED_PART = 16,          /* nor one for less than 1/16 of it, when it is but thinned */
+};
 
-typedef struct verifier {
-    lull_store *s;
-    lull_store_finding_fn on_finding;
-    void *user;
-    size_t n_bad;
-    bool is_stopped;
-    lull_segment seg; /* the segment being looked at */
-    uint64_t committed;
-    lull_status st; /* a failure to look */
-    lull_error err;
-} verifier;
-
-static void report(verifier *v, const char *file, uint64_t offset, const char *what)
-{
-    v->n_bad++;
-    if (!v->is_stopped && v->on_finding)
-        v->is_stopped = !v->on_finding(v->user, file, offset, what);
-}
-
-static void report_catalog(verifier *v, const char *what)
-{
-    report(v, v->s->catalog_path, 0, what);
-}
-
-/* A failed call is a finding when it is about damage, else the end of the walk. */
-static bool is_finding(verifier *v, lull_status st, const char *file, uint64_t offset,
-                       const lull_error *why)
-{
-    if (st == LULL_OK) return false;
-    if (st == LULL_ECORRUPT || st == LULL_EUNSUPPORTED || st == LULL_ENOTFOUND) {
-        report(v, file, offset, why->msg);
-    } else {
-        v->st = st;
-        v->err = *why;
-        v->is_stopped = true;
-    }
-    return true;
-}
-
-static void on_damage(void *user, uint64_t offset, const char *what)
-{
-    verifier *v = user;
-    if (offset < v->committed) report(v, v->seg.path, offset, what);
-}
-
-/* Does the catalogue's row of a page say what its record says? */
-static void compare_page(verifier *v, const lull_record *r, const lull_page_row *row)
-{
-    lull_page_row want = lull_page_row_of(r);
-    want.id = row->id;
-    if (r->type != LULL_RECORD_PAGE || memcmp(&want, row, sizeof want) != 0)
-        report(v, v->seg.path, row->offset, "the catalogue's page is not what stands there");
-}
-
-static bool verify_record(void *user, const lull_record *r)
-{
-    verifier *v = user;
-    lull_error why = {0};
-    if (r->offset >= v->committed) return false;
-    lull_status st = lull_segment_check_parts(&v->seg, r, &why);
-    is_finding(v, st, v->seg.path, r->offset, &why);
-    if (r->type == LULL_RECORD_PAGE) {
-        lull_digest key = lull_store_page_key(&r->kv_identity, &r->parent, r->tokens, r->n_tokens);
-        if (memcmp(&key, &r->key, sizeof key) != 0)
-            report(v, v->seg.path, r->offset, "a page's key is not that of its tokens");
-    } else if (st == LULL_OK && r->type == LULL_RECORD_STATE) {
-        uint8_t *body;
-        lull_state_body b;
-        st = lull_segment_read_part(&v->seg, r, 0, &body, &why);
-        if (!is_finding(v, st, v->seg.path, r->offset, &why) &&
-            !lull_state_body_get(body, (size_t)r->parts[0].n_bytes, &b))
-            report(v, v->seg.path, r->offset, "a state's body is not well formed");
-        free(body);
-    }
-    return !v->is_stopped;
-}
-
-static lull_status verify_page_row(void *user, const lull_page_row *row, lull_error *err)
-{
-    verifier *v = user;
-    lull_record r;
-    lull_error why = {0};
-    (void)err;
-    lull_status st = lull_segment_read_record(&v->seg, row->offset, v->seg.end, &r, &why);
-    if (!is_finding(v, st, v->seg.path, row->offset, &why)) compare_page(v, &r, row);
-    return v->is_stopped ? LULL_ECANCELLED : LULL_OK;
-}
-
-/* One segment both ways: all its records, and all rows that point into it. */
-static void verify_segment(verifier *v, const lull_segment_row *row)
-{
-    char path[LULL_SEGMENT_PATH_MAX];
-    lull_error why = {0};
-    lull_status st = lull_segment_path(v->s->segments, row->id, path, &why);
-    if (st == LULL_OK) st = lull_segment_open(path, false, &v->seg, &why);
-    if (st == LULL_ENOTFOUND) { /* has gc been here? */
-        lull_segment_row now;
-        if (lull_catalog_find_segment(v->s->catalog, row->id, &now, NULL) == LULL_OK && now.id == 0)
-            return;
-    }
-    if (is_finding(v, st, path, 0, &why)) return;
-    v->committed = row->committed;
-    if (v->seg.id != row->id) report(v, path, 16, "the id in the header is not that of the name");
-    if (v->seg.end < row->committed)
-        report(v, path, v->seg.end, "the file ends before what the catalogue knows of");
-    uint64_t end;
-    st = lull_segment_scan(&v->seg, LULL_RECORD_ALIGN, verify_record, on_damage, v, &end, &why);
-    is_finding(v, st, path, 0, &why);
-    if (!v->is_stopped) {
-        st = lull_catalog_each_page(v->s->catalog, row->id, verify_page_row, v, &why);
-        if (st != LULL_ECANCELLED) is_finding(v, st, v->s->catalog_path, 0, &why);
-    }
-    lull_segment_close(&v->seg);
-}
-
-/* A state's row against its record, and its pages: there, and each after the one before. */
-static void verify_state(verifier *v, int64_t id)
-{
-    lull_error why = {0};
-    lull_state_row row;
-    char what[128], path[LULL_SEGMENT_PATH_MAX] = "";
-    lull_status st = lull_catalog_get_state(v->s->catalog, id, &row, &why);
-    if (is_finding(v, st, v->s->catalog_path, 0, &why) || row.id == 0) return;
-    lull_segment seg = {.fd = -1};
-    lull_record r;
-    st = lull_segment_path(v->s->segments, row.segment, path, &why);
-    if (st == LULL_OK) st = lull_segment_open(path, false, &seg, &why);
-    if (st == LULL_OK) st = lull_segment_read_record(&seg, row.offset, seg.end, &r, &why);
-    if (!is_finding(v, st, path, row.offset, &why) &&
-        (r.type != LULL_RECORD_STATE || r.state != id || r.at_ms != row.created_ms ||
-         r.n_bytes != row.n_bytes || r.n_tokens != row.n_tail ||
-         memcmp(&r.kv_identity, &row.kv_identity, sizeof r.kv_identity) != 0))
-        report(v, path, row.offset, "the catalogue's state is not what stands there");
-    lull_segment_close(&seg);
-    lull_digest parent = {{0}};
-    for (size_t i = 0; i < row.n_pages && !v->is_stopped; i++) {
-        lull_page_row page = {0};
-        if (row.pages[i] > 0) st = lull_catalog_get_page(v->s->catalog, row.pages[i], &page, &why);
-        if (is_finding(v, st, v->s->catalog_path, 0, &why)) break;
-        bool is_tail = row.n_tail > 0 && i + 1 == row.n_pages;
-        if (page.id != 0 && memcmp(&page.parent, &parent, sizeof parent) == 0 &&
-            memcmp(&page.kv_identity, &row.kv_identity, sizeof parent) == 0 &&
-            page.n_tokens == (is_tail ? row.n_tail : LULL_STORE_PAGE_TOKENS)) {
-            parent = page.key;
-            continue;
-        }
-        snprintf(what, sizeof what, "state #%" PRId64 ": page %zu of %zu %s", id, i, row.n_pages,
-                 page.id == 0 ? "is not in the store" : "does not follow upon the one before");
-        report_catalog(v, what);
-        break;
-    }
-    lull_state_row_fini(&row);
-}
-
-/* Every name and tag is of a state that there is. */
-static void verify_labels(verifier *v, const int64_t *ids, size_t n_ids)
-{
-    lull_error why = {0};
-    lull_move_row *moves;
-    lull_tag_row *tags;
-    size_t n;
-    char what[LULL_NAME_MAX + 128];
-    lull_status st = lull_catalog_list_moves(v->s->catalog, NULL, &moves, &n, &why);
-    is_finding(v, st, v->s->catalog_path, 0, &why);
-    for (size_t i = 0; i < n; i++) {
-        bool is_there = false;
-        for (size_t k = 0; k < n_ids && !is_there; k++) is_there = ids[k] == moves[i].state;
-        if (is_there) continue;
-        snprintf(what, sizeof what, "name %s stands at state #%" PRId64 ", which is not there",
-                 moves[i].name, moves[i].state);
-        report_catalog(v, what);
-    }
-    free(moves);
-    st = lull_catalog_list_tags(v->s->catalog, 0, &tags, &n, &why);
-    is_finding(v, st, v->s->catalog_path, 0, &why);
-    free(tags);
-}
-
-static lull_status verify(lull_store *s, lull_store_finding_fn on_finding, void *user,
-                          size_t *n_bad, lull_error *err)
-{
-    verifier v = {.s = s, .on_finding = on_finding, .user = user, .seg = {.fd = -1}};
-    lull_segment_row *segments = NULL;
-    int64_t *ids = NULL;
-    size_t n_segments = 0, n_ids = 0;
-    lull_error why = {0};
-    uint64_t value;
-    is_finding(&v, lull_catalog_inspect(s->catalog, &why), s->catalog_path, 0, &why);
-    for (int i = LULL_COUNTER_SEQ; i <= LULL_COUNTER_CHECKPOINT; i++) {
-        lull_status st = lull_catalog_get_counter(s->catalog, (lull_counter)i, &value, &why);
-        is_finding(&v, st, s->catalog_path, 0, &why);
-    }
-    lull_status st = lull_catalog_list_segments(s->catalog, &segments, &n_segments, &why);
-    is_finding(&v, st, s->catalog_path, 0, &why);
-    for (size_t i = 0; i < n_segments && !v.is_stopped; i++) verify_segment(&v, &segments[i]);
-    st = lull_catalog_list_states(s->catalog, 0, &ids, &n_ids, &why);
-    is_finding(&v, st, s->catalog_path, 0, &why);
-    for (size_t i = 0; i < n_ids && !v.is_stopped; i++) verify_state(&v, ids[i]);
-    if (!v.is_stopped) verify_labels(&v, ids, n_ids);
-    free(segments);
-    free(ids);
-    *n_bad = v.n_bad;
-    if (v.st != LULL_OK && err) *err = v.err;
-    return v.st;
-}
-
-lull_status lull_store_verify(lull_store *s, lull_store_finding_fn on_finding, void *user,
-                              size_t *n_bad, lull_error *err)
-{
-    *n_bad = 0;
-    if (s->is_export)
-        return lull_fail(err, LULL_EINVAL, "%s: an export: `lull import` verifies it", s->folder);
-    /* Damage is reported here, not mended. */
-    pthread_mutex_lock(&s->lock);
-    lull_status st = lull_store_usable(s, err);
-    if (st == LULL_OK) st = verify(s, on_finding, user, n_bad, err);
-    pthread_mutex_unlock(&s->lock);
-    return st;
-}
-
-/* ---- gc: what is alive ------------------------------------------------------------------------ */
+/* ---- what is alive ---------------------------------------------------------------------------- */
 
 typedef struct live_page {
     int64_t id;
     uint64_t n_bytes;
+    uint64_t
+        n_thin_bytes;  /* that would be saved without plane 1; 0: it has none, or nothing else */
+    uint64_t n_window; /* pages, as all states have it that were looked at; 0: none was */
     uint32_t n_refs;
+    bool is_whole; /* some state needs its plane 1 */
 } live_page;
 
 typedef struct live_state {
@@ -246,6 +33,8 @@ typedef struct live_state {
     uint64_t n_bytes;
     int64_t *pages; /* owned [n_pages] */
     size_t n_pages;
+    uint64_t n_window; /* pages */
+    bool is_leased;
     uint32_t n_refs; /* by names, kept history and leases */
 } live_state;
 
@@ -257,7 +46,8 @@ typedef struct marks {
     lull_move_row *moves; /* owned [n_moves], in order of seq; seq 0: dropped */
     bool *is_current;     /* owned [n_moves] */
     size_t n_moves, n_dropped;
-    uint64_t n_bytes; /* of what is alive */
+    uint64_t n_bytes;    /* of what is alive */
+    uint64_t last_state; /* that there was: later ones were not looked at */
 } marks;
 
 static void fini_marks(marks *m)
@@ -279,7 +69,13 @@ static lull_status take_page(void *user, const lull_page_row *row, lull_error *e
         m->pages = pages;
         m->cap_pages = cap;
     }
-    m->pages[m->n_pages++] = (live_page){row->id, row->n_bytes, 0};
+    const lull_record_part *planes = row->parts;
+    bool has_both = planes[0].n_bytes > 0 && planes[1].n_bytes > 0;
+    m->pages[m->n_pages++] = (live_page){
+        .id = row->id,
+        .n_bytes = row->n_bytes,
+        .n_thin_bytes = has_both ? row->n_bytes - planes[1].offset : 0, /* it is the last part */
+    };
     return LULL_OK;
 }
 
@@ -296,20 +92,27 @@ static int by_name(const void *a, const void *b)
     return order != 0 ? order : x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
+static live_page *find_page(const marks *m, int64_t id)
+{
+    return m->n_pages ? bsearch(&id, m->pages, m->n_pages, sizeof *m->pages, by_id) : NULL;
+}
+
+static live_state *find_state(const marks *m, int64_t id)
+{
+    return m->n_states ? bsearch(&id, m->states, m->n_states, sizeof *m->states, by_id) : NULL;
+}
+
 /* Count one more, or one less, that refers to a state; its pages follow it into and out of life. */
 static void refer(marks *m, int64_t id, int by)
 {
-    live_state *state =
-        m->n_states ? bsearch(&id, m->states, m->n_states, sizeof *state, by_id) : NULL;
+    live_state *state = find_state(m, id);
     if (!state) return;
     bool was_alive = state->n_refs > 0;
     state->n_refs = (uint32_t)((int64_t)state->n_refs + by);
     if (was_alive == (state->n_refs > 0)) return;
     m->n_bytes += by > 0 ? state->n_bytes : -state->n_bytes;
     for (size_t i = 0; i < state->n_pages; i++) {
-        live_page *page = m->n_pages
-                              ? bsearch(&state->pages[i], m->pages, m->n_pages, sizeof *page, by_id)
-                              : NULL;
+        live_page *page = find_page(m, state->pages[i]);
         if (!page) continue;
         page->n_refs = (uint32_t)((int64_t)page->n_refs + by);
         if (by > 0 && page->n_refs == 1) m->n_bytes += page->n_bytes;
@@ -326,6 +129,7 @@ static lull_status load_marks(lull_store *s, marks *m, lull_error *err)
     LULL_TRY(lull_catalog_each_page(s->catalog, 0, take_page, m, err));
     LULL_TRY(lull_catalog_list_states(s->catalog, 0, &ids, &n_ids, err));
     LULL_TRY(lull_catalog_list_moves(s->catalog, NULL, &m->moves, &m->n_moves, err));
+    LULL_TRY(lull_catalog_get_counter(s->catalog, LULL_COUNTER_STATE, &m->last_state, err));
     m->states = calloc(n_ids + 1, sizeof *m->states);
     m->is_current = calloc(m->n_moves + 1, sizeof *m->is_current);
     sorted = calloc(m->n_moves + 1, sizeof *sorted);
@@ -337,7 +141,12 @@ static lull_status load_marks(lull_store *s, marks *m, lull_error *err)
         lull_state_row row;
         LULL_TRY(lull_catalog_get_state(s->catalog, ids[i], &row, err));
         m->states[m->n_states++] = (live_state){
-            .id = ids[i], .n_bytes = row.n_bytes, .pages = row.pages, .n_pages = row.n_pages};
+            .id = ids[i],
+            .n_bytes = row.n_bytes,
+            .pages = row.pages,
+            .n_pages = row.n_pages,
+            .n_window = row.n_window_pages,
+        };
         row.pages = NULL;
         lull_state_row_fini(&row);
     }
@@ -353,6 +162,26 @@ done:
     return st;
 }
 
+/* Which pages need their plane 1: of each state the window before its end, and one page more for its
+ * tail; every other block of a window before that; all, where it has no window, or is leased, or has
+ * another window than a state that shares the page. */
+static void mark_whole(marks *m)
+{
+    for (size_t i = 0; i < m->n_states; i++) {
+        const live_state *state = &m->states[i];
+        if (state->n_refs == 0) continue;
+        for (size_t k = 0; k < state->n_pages; k++) {
+            live_page *page = find_page(m, state->pages[k]);
+            if (!page) continue;
+            uint64_t w = state->n_window, n_after = state->n_pages - 1 - k;
+            if (w == 0 || state->is_leased || n_after <= w || k / w % 2 == 0 ||
+                (page->n_window != 0 && page->n_window != w))
+                page->is_whole = true;
+            page->n_window = w;
+        }
+    }
+}
+
 /* Within a change, or a reading transaction for a dry run. */
 static lull_status mark(lull_store *s, marks *m, const lull_store_gc_options *options,
                         lull_error *err)
@@ -362,7 +191,11 @@ static lull_status mark(lull_store *s, marks *m, const lull_store_gc_options *op
     size_t n_leases;
     LULL_TRY(load_marks(s, m, err));
     LULL_TRY(lull_wake_leases(s, &leases, &n_leases, err));
-    for (size_t i = 0; i < n_leases; i++) refer(m, leases[i], 1);
+    for (size_t i = 0; i < n_leases; i++) {
+        live_state *state = find_state(m, leases[i]);
+        if (state) state->is_leased = true;
+        refer(m, leases[i], 1);
+    }
     uint64_t now = lull_disk_now_ms();
     for (size_t i = 0; i < m->n_moves; i++) { /* the oldest first */
         lull_move_row *move = &m->moves[i];
@@ -375,6 +208,7 @@ static lull_status mark(lull_store *s, marks *m, const lull_store_gc_options *op
         move->seq = 0;
         m->n_dropped++;
     }
+    if (options->is_thinning) mark_whole(m);
 done:
     free(leases);
     return st;
@@ -414,28 +248,36 @@ done:
     return st;
 }
 
-/* ---- gc: segments ----------------------------------------------------------------------------- */
+/* ---- segments --------------------------------------------------------------------------------- */
 
 typedef struct moving {
     const marks *marks;
+    bool is_thinning;
     lull_page_row *pages; /* owned [n_pages]: those alive */
     size_t n_pages, cap;
-    uint64_t live_bytes;
+    uint64_t live_bytes; /* as they will be */
+    size_t n_thinned;
+    uint64_t thinned_bytes;
 } moving;
 
 /* What has come since the marks were set is alive. */
 static bool is_page_dead(const marks *m, int64_t id)
 {
-    const live_page *page =
-        m->n_pages ? bsearch(&id, m->pages, m->n_pages, sizeof *page, by_id) : NULL;
+    const live_page *page = find_page(m, id);
     return page && page->n_refs == 0;
 }
 
 static bool is_state_dead(const marks *m, int64_t id)
 {
-    const live_state *state =
-        m->n_states ? bsearch(&id, m->states, m->n_states, sizeof *state, by_id) : NULL;
+    const live_state *state = find_state(m, id);
     return state && state->n_refs == 0;
+}
+
+/* What a page would be shorter by; 0: it stays whole. */
+static uint64_t thin_bytes(const moving *m, int64_t id)
+{
+    const live_page *page = m->is_thinning ? find_page(m->marks, id) : NULL;
+    return page && page->n_refs > 0 && !page->is_whole ? page->n_thin_bytes : 0;
 }
 
 static lull_status take_moving(void *user, const lull_page_row *row, lull_error *err)
@@ -449,8 +291,11 @@ static lull_status take_moving(void *user, const lull_page_row *row, lull_error 
         m->pages = pages;
         m->cap = cap;
     }
+    uint64_t n_less = thin_bytes(m, row->id);
     m->pages[m->n_pages++] = *row;
-    m->live_bytes += row->n_bytes;
+    m->live_bytes += row->n_bytes - n_less;
+    m->thinned_bytes += n_less;
+    m->n_thinned += n_less > 0;
     return LULL_OK;
 }
 
@@ -472,7 +317,7 @@ done:
 
 /* Is it worth it, or for the dry run: would it be? */
 static lull_status weigh(lull_store *s, const lull_segment_row *row, moving *m, int64_t **states,
-                         size_t *n_states, bool *is_dead, lull_error *err)
+                         size_t *n_states, bool *is_due, lull_error *err)
 {
     lull_status st = LULL_OK;
     *states = NULL;
@@ -486,22 +331,59 @@ static lull_status weigh(lull_store *s, const lull_segment_row *row, moving *m, 
         lull_state_row_fini(&state);
     }
     uint64_t used = row->committed > LULL_RECORD_ALIGN ? row->committed - LULL_RECORD_ALIGN : 0;
-    *is_dead = m->live_bytes <= used / 2;
+    bool is_own = false; /* it ends in the records of this very collection */
+    for (size_t i = 0; i < s->n_writers; i++) is_own = is_own || s->writers[i].id == row->id;
+    bool is_worth = m->live_bytes <= used / 2 ||
+                    (m->thinned_bytes > 0 && m->thinned_bytes >= used / MIN_THINNED_PART);
+    *is_due = is_worth && (!is_own || used - m->live_bytes >= MIN_OWN_DEAD_BYTES);
 done:
     return st;
 }
 
-/* Copy what lives in a segment that is locked to us, point the rows to it, and remove the file. */
+/* States are shorter now by what their pages lose. *is_stale: there is a state that was not looked at,
+ * and may need what would go. Within a change. */
+static lull_status count_thinned(lull_store *s, const moving *m, bool *is_stale, lull_error *err)
+{
+    lull_status st = LULL_OK;
+    uint64_t last_state;
+    LULL_TRY(lull_catalog_get_counter(s->catalog, LULL_COUNTER_STATE, &last_state, err));
+    *is_stale = last_state != m->marks->last_state;
+    for (size_t i = 0; i < m->marks->n_states && !*is_stale; i++) {
+        const live_state *state = &m->marks->states[i];
+        uint64_t n_less = 0;
+        for (size_t k = 0; state->n_refs > 0 && k < state->n_pages; k++) {
+            lull_page_row key = {.id = state->pages[k]};
+            if (bsearch(&key, m->pages, m->n_pages, sizeof *m->pages, by_id))
+                n_less += thin_bytes(m, key.id);
+        }
+        if (n_less == 0) continue;
+        lull_state_row row;
+        LULL_TRY(lull_catalog_get_state(s->catalog, state->id, &row, err));
+        if (row.id != 0) { /* another gc may have dropped it */
+            row.page_bytes -= n_less < row.page_bytes ? n_less : row.page_bytes;
+            st = lull_catalog_put_state(s->catalog, &row, err);
+        }
+        lull_state_row_fini(&row);
+        if (st != LULL_OK) goto done;
+    }
+done:
+    return st;
+}
+
+/* Copy what lives in a segment that is locked to us, point the rows to it, and remove the file.
+ * *is_stale: nothing was done, as states have come that may need what would be thinned. */
 static lull_status move_records(lull_store *s, const lull_segment *old, moving *m,
-                                const int64_t *states, size_t n_states, lull_error *err)
+                                const int64_t *states, size_t n_states, bool *is_stale,
+                                lull_error *err)
 {
     lull_status st = LULL_OK;
     lull_change ch = {.is_done = true};
     lull_record *moved = calloc(n_states + 1, sizeof *moved);
     if (!moved) return lull_fail(err, LULL_ENOMEM, "out of memory for a segment's states");
     for (size_t i = 0; i < m->n_pages; i++) {
-        lull_record r = lull_record_of(&m->pages[i]);
         int64_t id = m->pages[i].id;
+        lull_record r = lull_record_of(&m->pages[i]);
+        if (thin_bytes(m, id) > 0) r.parts[1] = (lull_record_part){0};
         LULL_TRY(copy_record(s, old, &r, err));
         m->pages[i] = lull_page_row_of(&r);
         m->pages[i].id = id;
@@ -515,6 +397,8 @@ static lull_status move_records(lull_store *s, const lull_segment *old, moving *
         LULL_TRY(copy_record(s, old, &moved[i], err));
     }
     LULL_TRY(lull_change_begin(s, &ch, err));
+    if (m->n_thinned > 0) LULL_TRY(count_thinned(s, m, is_stale, err));
+    if (*is_stale) goto done;
     for (size_t i = 0; i < m->n_pages; i++) {
         lull_page_row now; /* another gc may have dropped it */
         LULL_TRY(lull_catalog_get_page(s->catalog, m->pages[i].id, &now, err));
@@ -543,21 +427,37 @@ done:
     return st;
 }
 
-/* Rewrite a segment that is mostly dead, unless somebody writes to it. */
-static lull_status rewrite(lull_store *s, const lull_segment_row *row, const marks *alive,
-                           bool is_dry_run, lull_store_gc_report *report, lull_error *err)
+/* Let go of a segment that this handle writes to, if no pending page is in it: what lives in it is to
+ * be moved to another one. */
+static bool leave_writer(lull_store *s, uint64_t segment)
 {
-    moving m = {.marks = alive};
+    for (size_t i = 0; i < s->pending.n; i++)
+        if (s->pending.rows[i].segment == segment) return false;
+    for (size_t i = 0; i < s->n_writers; i++) {
+        if (s->writers[i].id != segment) continue;
+        lull_segment_close(&s->writers[i]);
+        s->n_writers--;
+        memmove(&s->writers[i], &s->writers[i + 1], (s->n_writers - i) * sizeof *s->writers);
+        break;
+    }
+    return true;
+}
+
+/* Rewrite a segment that is mostly dead, unless somebody else writes to it. */
+static lull_status rewrite(lull_store *s, const lull_segment_row *row, const marks *alive,
+                           const lull_store_gc_options *options, lull_store_gc_report *report,
+                           lull_error *err)
+{
+    moving m = {.marks = alive, .is_thinning = options->is_thinning};
+    bool is_stale = false;
     int64_t *states = NULL;
     size_t n_states = 0;
-    bool is_dead = false;
+    bool is_due = false;
     lull_segment old = {.fd = -1};
     lull_status st = LULL_OK;
     char path[LULL_SEGMENT_PATH_MAX];
-    for (size_t i = 0; i < s->n_writers; i++)
-        if (s->writers[i].id == row->id) return LULL_OK;
-    LULL_TRY(weigh(s, row, &m, &states, &n_states, &is_dead, err));
-    if (!is_dead) goto done;
+    LULL_TRY(weigh(s, row, &m, &states, &n_states, &is_due, err));
+    if (!is_due || !leave_writer(s, row->id)) goto done;
     LULL_TRY(lull_segment_path(s->segments, row->id, path, err));
     st = lull_segment_open(path, true, &old, err);
     if (st == LULL_EEXIST || st == LULL_ECORRUPT || st == LULL_ENOTFOUND) {
@@ -568,14 +468,13 @@ static lull_status rewrite(lull_store *s, const lull_segment_row *row, const mar
     lull_segment_row now; /* locked: is it still what was weighed? */
     LULL_TRY(lull_catalog_find_segment(s->catalog, row->id, &now, err));
     if (now.id == 0 || now.committed != row->committed) goto done;
-    if (is_dry_run) {
+    if (options->is_dry_run)
         report->bytes_after -= old.end - m.live_bytes;
+    else
+        st = move_records(s, &old, &m, states, n_states, &is_stale, err);
+    if (st == LULL_OK && !is_stale) {
         report->n_segments++;
-        goto done;
-    }
-    st = move_records(s, &old, &m, states, n_states, err);
-    if (st == LULL_OK) {
-        report->n_segments++;
+        report->n_thinned += m.n_thinned;
     } else if (st == LULL_ECORRUPT && !lull_catalog_is_damaged(s->catalog)) {
         st = LULL_OK; /* damaged records are not thrown away with the rest: verify tells */
     }
@@ -638,7 +537,7 @@ static lull_status gc(lull_store *s, const lull_store_gc_options *options,
     is_locked = false;
     LULL_TRY(lull_catalog_list_segments(s->catalog, &segments, &n_segments, err));
     for (size_t i = 0; i < n_segments; i++)
-        LULL_TRY(rewrite(s, &segments[i], &m, options->is_dry_run, report, err));
+        LULL_TRY(rewrite(s, &segments[i], &m, options, report, err));
     if (!options->is_dry_run) LULL_TRY(count_files(s, &report->bytes_after, &n_files, err));
 done:
     lull_change_abort(s, &ch);
