@@ -105,6 +105,8 @@ static lull_store_draft draft_of(const lull_session *s, const lull_store *store,
         .parent = s->store == store ? s->state : 0,
         .tags = o->tags,
         .n_tags = o->n_tags,
+        .n_window_pages = ((size_t)s->model->core->config.n_window + LULL_PAGE_POSITIONS - 1) /
+                          LULL_PAGE_POSITIONS,
     };
     const lull_page *tail = d.n_tail > 0 ? s->table.pages[s->n_published] : NULL;
     for (int k = 0; tail && k < LULL_KV_PLANES; k++) {
