@@ -58,6 +58,7 @@ struct lull_session {
     lull_digest *keys; /* [n_ctx / 64] owned */
     size_t n_published;
     size_t n_checked; /* pages [0, n_checked) are fit to be read: own, or compared with checksums */
+    size_t window_checked; /* and so are the sliding planes of those from here on */
     lull_reuse reuse;
     float *logits; /* [n_vocab] owned; those after the last token when has_logits */
     bool has_logits;
@@ -92,13 +93,15 @@ LULL_NODISCARD lull_status lull_session_settle(lull_session *s, lull_error *err)
 void lull_session_publish_pages(lull_session *s);
 /* Forget the keys and values of positions from n_kv on; the tokens stay. */
 void lull_session_forget(lull_session *s, size_t n_kv);
-/* Compare what was mapped with its checksums, before its first use. LULL_ECORRUPT, unless the session
- * reads again what is damaged: it is forgotten then. */
+/* Compare what was mapped with its checksums, before its first use; planes of sliding windows apart.
+ * LULL_ECORRUPT, unless the session reads again what is damaged: it is forgotten then. */
 LULL_NODISCARD lull_status lull_session_check(lull_session *s, lull_error *err);
+/* The same of the sliding planes that the next evaluation reads. Positions [*from, *to) are to be computed
+ * before that, whole pages but for the end, since their sliding planes are missing; equal: none. */
+LULL_NODISCARD lull_status lull_session_check_window(lull_session *s, size_t *from, size_t *to,
+                                                     lull_error *err);
 /* Take pages that are known for the tokens that wait before position end, as long as whole ones are. */
 void lull_session_take_known(lull_session *s, size_t end);
-/* Positions whose sliding planes are missing and are needed to go on: whole pages, but for the end. */
-bool lull_session_find_gap(const lull_session *s, size_t *from, size_t *to);
 /* The page of a view, whose pin is taken; key NULL: not published. NULL: out of memory. */
 lull_page *lull_page_of_view(lull_page_pool *pool, lull_store *store, const lull_store_view *view,
                              const lull_digest *key);

@@ -100,6 +100,7 @@ lull_status lull_session_fork(const lull_session *s, size_t n, lull_session **ou
         lull_page_table_append(&fork->table, s->table.pages[i]);
     }
     fork->n_checked = min_size(s->n_checked, fork->table.n);
+    fork->window_checked = min_size(s->window_checked, fork->table.n);
     fork->re_reads = s->re_reads;
     fork->reuse.from_memory = fork->n_kv;
     fork->store = s->store;
@@ -304,13 +305,14 @@ static void take_back(lull_session *s, size_t n_tokens, bool had_logits)
     lull_session_forget(s, n_tokens);
 }
 
-/* Compute the pages again whose sliding planes are missing and will be read next. */
+/* Make the window whole that will be read next: check its pages, compute those again whose sliding planes
+ * are missing. */
 static lull_status mend_window(lull_session *s, const atomic_bool *is_cancelled, lull_error *err)
 {
     size_t from, to;
-    if (!lull_session_find_gap(s, &from, &to)) return LULL_OK;
     lull_model *m = s->model;
-    lull_status st = LULL_OK;
+    lull_status st = lull_session_check_window(s, &from, &to, err);
+    if (st != LULL_OK || from == to) return st;
     pthread_mutex_lock(&m->mutex);
     for (size_t i = from; i < to && st == LULL_OK; i += LULL_PAGE_POSITIONS)
         st = lull_page_table_renew(&s->table, i / LULL_PAGE_POSITIONS, err);

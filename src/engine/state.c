@@ -79,6 +79,8 @@ static lull_status add_pages(const lull_session *s, lull_store *store, lull_erro
                              .kv_identity = s->model->kv_identity,
                              .tokens = s->tokens + i * LULL_PAGE_POSITIONS};
         if (i > 0) p.parent = s->keys[i - 1];
+        /* From another store: nothing is copied that was not looked at. */
+        if (page->drop) LULL_TRY(lull_store_check(page->user, page->pin, err));
         for (int k = 0; k < LULL_KV_PLANES; k++) {
             p.planes[k] = page->planes[k];
             p.plane_bytes[k] = page->planes[k] ? kv->plane_bytes[k] : 0;
@@ -258,6 +260,7 @@ static lull_status append_views(waking *w, lull_session *s, lull_store_view *vie
     }
     lull_store_unpin(w->store, views + n_pages, n_views - n_pages);
     s->n_tokens = s->n_kv = s->reuse.from_disk = w->n_tokens;
+    s->window_checked = s->table.n;
     return LULL_OK;
 }
 

@@ -6,12 +6,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { SLAB_PAGES = 32 };
+enum { SLAB_PAGES = 32 /* at least */ };
 
+/* Address space for n pages and, behind their bytes, what is kept about them. The system gives memory for
+ * either when it is first touched, so a page that was set aside and never used costs nothing. */
 typedef struct slab {
     struct slab *next;
-    uint8_t *memory;
-    lull_page pages[SLAB_PAGES];
+    uint8_t *memory; /* mapped [n_bytes] */
+    size_t n, n_bytes;
+    lull_page *pages; /* view [n] */
+    size_t n_used;    /* pages [n_used, n) have not been used yet */
 } slab;
 
 struct lull_page_pool {
@@ -19,6 +23,7 @@ struct lull_page_pool {
     size_t page_bytes;
     pthread_mutex_t mutex; /* guards all below */
     slab *slabs;
+    slab *fresh; /* in which unused pages are looked for; those behind it have some, too */
     lull_page *free_pages;
     size_t n_free, n_reserved; /* n_reserved <= n_free */
     size_t n_pages;            /* in slabs, and foreign ones */
@@ -47,7 +52,7 @@ void lull_page_pool_free(lull_page_pool *p)
     free(p->buckets);
     for (slab *s = p->slabs, *next; s; s = next) {
         next = s->next;
-        munmap(s->memory, p->page_bytes * SLAB_PAGES);
+        munmap(s->memory, s->n_bytes);
         free(s);
     }
     pthread_mutex_destroy(&p->mutex);
@@ -196,44 +201,58 @@ static lull_page *take_published(lull_page_pool *p, lull_page *page)
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
-/* Address space for more pages; the system fills it with zeros as they are touched. */
-static lull_status add_slab(lull_page_pool *p, lull_error *err)
+/* Address space for n more pages at least. */
+static lull_status add_slab(lull_page_pool *p, size_t n, lull_error *err)
 {
-    slab *s = grow_buckets(p, p->n_pages + SLAB_PAGES) ? calloc(1, sizeof *s) : NULL;
-    uint8_t *memory = s ? mmap(NULL, p->page_bytes * SLAB_PAGES, PROT_READ | PROT_WRITE,
+    if (n < SLAB_PAGES) n = SLAB_PAGES;
+    slab *s = grow_buckets(p, p->n_pages + n) ? calloc(1, sizeof *s) : NULL;
+    size_t n_bytes = n * (p->page_bytes + sizeof(lull_page));
+    uint8_t *memory = s ? mmap(NULL, n_bytes, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
                         : MAP_FAILED;
     if (memory == MAP_FAILED) {
         free(s);
-        return lull_fail(err, LULL_ENOMEM, "out of memory: %zu bytes for keys and values",
-                         p->page_bytes * SLAB_PAGES);
+        return lull_fail(err, LULL_ENOMEM, "out of memory: %zu bytes for keys and values", n_bytes);
     }
     /* Attention hops from page to page; with small memory pages every hop is an address
      * translation. Advice only. */
-    madvise(memory, p->page_bytes * SLAB_PAGES, MADV_HUGEPAGE);
-    s->memory = memory;
-    s->next = p->slabs;
+    madvise(memory, p->page_bytes * n, MADV_HUGEPAGE);
+    *s = (slab){.next = p->slabs,
+                .memory = memory,
+                .n = n,
+                .n_bytes = n_bytes,
+                .pages = (lull_page *)(memory + p->page_bytes * n)};
     p->slabs = s;
-    for (int i = SLAB_PAGES - 1; i >= 0; i--) {
-        lull_page *page = &s->pages[i];
-        uint8_t *at = memory + (size_t)i * p->page_bytes;
-        for (int k = 0; k < LULL_KV_PLANES; k++) {
-            page->planes[k] = p->layout.plane_bytes[k] ? at : NULL;
-            at += p->layout.plane_bytes[k];
-        }
-        page->next = p->free_pages;
-        p->free_pages = page;
-    }
-    p->n_free += SLAB_PAGES;
-    p->n_pages += SLAB_PAGES;
+    p->n_free += n;
+    p->n_pages += n;
     return LULL_OK;
+}
+
+/* A page that was never used, from the slab that has one. There is one. */
+static lull_page *take_fresh(lull_page_pool *p)
+{
+    /* Slabs are added in front and used up from there: what is full was looked through once. */
+    if (!p->fresh || p->fresh->n_used == p->fresh->n) {
+        p->fresh = p->slabs;
+        while (p->fresh->n_used == p->fresh->n) p->fresh = p->fresh->next;
+    }
+    slab *s = p->fresh;
+    size_t i = s->n_used++;
+    lull_page *page = &s->pages[i];
+    uint8_t *at = s->memory + i * p->page_bytes;
+    for (int k = 0; k < LULL_KV_PLANES; k++) {
+        page->planes[k] = p->layout.plane_bytes[k] ? at : NULL;
+        at += p->layout.plane_bytes[k];
+    }
+    return page;
 }
 
 lull_status lull_page_pool_reserve(lull_page_pool *p, size_t n, lull_error *err)
 {
     lull_status st = LULL_OK;
     pthread_mutex_lock(&p->mutex);
-    while (st == LULL_OK && p->n_free - p->n_reserved < n) st = add_slab(p, err);
+    while (st == LULL_OK && p->n_free - p->n_reserved < n)
+        st = add_slab(p, n - (p->n_free - p->n_reserved), err);
     if (st == LULL_OK) p->n_reserved += n;
     pthread_mutex_unlock(&p->mutex);
     return st;
@@ -252,7 +271,10 @@ lull_page *lull_page_new(lull_page_pool *p)
     pthread_mutex_lock(&p->mutex);
     assert(p->n_reserved > 0);
     lull_page *page = p->free_pages;
-    p->free_pages = page->next;
+    if (page)
+        p->free_pages = page->next;
+    else
+        page = take_fresh(p);
     p->n_free--;
     p->n_reserved--;
     pthread_mutex_unlock(&p->mutex);

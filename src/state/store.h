@@ -30,7 +30,7 @@
 #include "hash.h"
 #include "lull/store.h"
 
-enum { LULL_STORE_PLANES = 2, LULL_STORE_PAGE_TOKENS = 64 };
+enum { LULL_STORE_PLANES = 2, LULL_STORE_ALL_PLANES = 3, LULL_STORE_PAGE_TOKENS = 64 };
 
 /* ---- sleeping -------------------------------------------------------------------------------- */
 
@@ -113,6 +113,9 @@ LULL_NODISCARD lull_status lull_store_map_pages(lull_store *s, const lull_digest
  * offset and plane, and what to do (verify; wake with --re-read). */
 LULL_NODISCARD lull_status lull_store_check(lull_store *s, const lull_store_view *v,
                                             lull_error *err);
+/* The same of some planes: bit k for plane k. */
+LULL_NODISCARD lull_status lull_store_check_planes(lull_store *s, const lull_store_view *v,
+                                                   unsigned planes, lull_error *err);
 void lull_store_unpin(lull_store *s, lull_store_view *views, size_t n);
 
 #endif

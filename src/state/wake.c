@@ -593,10 +593,17 @@ static void note_damaged(lull_store *s, const lull_digest *key)
 
 lull_status lull_store_check(lull_store *s, const lull_store_view *v, lull_error *err)
 {
+    return lull_store_check_planes(s, v, LULL_STORE_ALL_PLANES, err);
+}
+
+lull_status lull_store_check_planes(lull_store *s, const lull_store_view *v, unsigned planes,
+                                    lull_error *err)
+{
     pin *p = v->pin;
     lull_status st = LULL_OK;
     for (int i = 0; p && i < LULL_RECORD_PARTS; i++) {
         entry *e = p->entry;
+        if ((planes >> i & 1) == 0) continue;
         pthread_mutex_lock(&s->lock);
         const window *win = e->window;
         lull_record_part part = e->row.parts[i];
