@@ -312,7 +312,7 @@ static void fill_store(lull_store *s)
     OK(lull_store_set_tag(s, id, "last", true, &err));
     OK(lull_store_set_name(s, "n2", first, 0, &err));
     lull_store_gc_report report;
-    OK(lull_store_gc(s, NULL, &report, &err));
+    OK(lull_store_gc(s, &(lull_store_gc_options){.max_bytes = 200000}, &report, &err));
     OK(lull_store_set_name(s, "after", first, 0, &err));
     OK(lull_store_set_tag(s, first, "after", true, &err));
 }
@@ -674,6 +674,42 @@ static void test_leases(void **state)
     FAILS(LULL_ENOTFOUND, lull_store_map(s, id, views, &err));
     lull_store_close(s);
     unmake(m);
+}
+
+/* Closing a store ends what was pinned, and its leases; a folder without a store is not read as one. */
+static void test_closing(void **state)
+{
+    (void)state;
+    lull_store *s = open_store(), *t = open_store();
+    made *m = make(14, 100, 14, 100);
+    lull_store_view views[2], single;
+    lull_store_info info;
+    int64_t id;
+    bool has;
+    OK(sleep_made(s, m, "c", 0, &id, &err));
+    OK(lull_store_map(t, id, views, &err));
+    OK(lull_store_map_pages(t, m->keys, 1, &single, &has, &err));
+    OK(lull_store_get_info(s, &info, &err));
+    assert_int_equal(info.n_leases, 1);
+    lull_store_close(t); /* with views pinned */
+    OK(lull_store_get_info(s, &info, &err));
+    assert_int_equal(info.n_leases, 0);
+    lull_store_close(s);
+    unmake(m);
+
+    char path[128];
+    static const lull_store_options reading = {.is_read_only = true};
+    in_folder(path, "no such folder");
+    FAILS(LULL_ENOTFOUND, lull_store_open(path, &reading, &s, &err));
+    assert_non_null(strstr(err.msg, path));
+    assert_non_null(strstr(err.msg, "there is no store"));
+    assert_int_equal(mkdir(path, 0700), 0);
+    FAILS(LULL_ENOTFOUND, lull_store_open(path, &reading, &s, &err));
+    assert_non_null(strstr(err.msg, path));
+    assert_int_equal(rmdir(path), 0); /* nothing was made in it */
+    OK(lull_store_open(folder, &reading, &s, &err));
+    FAILS(LULL_EINVAL, lull_store_set_name(s, "d", id, -1, &err));
+    lull_store_close(s);
 }
 
 /* Views outlive the file that they lie in. */
@@ -1055,8 +1091,33 @@ static void test_damage_export(void **state)
     unmake(m);
 }
 
+/* For store_format.py: a store in `where` and an export beside it, and what they hold, by name. */
+static int make_for_decoder(const char *where)
+{
+    lull_store *s;
+    int64_t ids[N_FILLED];
+    snprintf(folder, sizeof folder, "%.60s", where);
+    if (lull_store_open(folder, NULL, &s, &err) != LULL_OK) return 1;
+    fill_store(s);
+    for (int i = 0; i < N_FILLED; i++) {
+        size_t token, n;
+        int32_t *tokens;
+        if (lull_store_resolve(s, filled[i], &ids[i], &token, &err) != LULL_OK ||
+            lull_store_get_tokens(s, ids[i], &tokens, &n, &err) != LULL_OK)
+            return 1;
+        printf("%s\t%lld\t%zu\t%d\n", filled[i], (long long)ids[i], n, n ? tokens[n - 1] : 0);
+        free(tokens);
+    }
+    char path[128];
+    in_folder(path, "a.lull");
+    lull_status st = lull_store_export(s, ids, 2, 0, NULL, path, &err);
+    lull_store_close(s);
+    return st != LULL_OK;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--make") == 0) return make_for_decoder(argv[2]);
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
     const struct CMUnitTest quick[] = {
         TEST(test_round_trip),
@@ -1072,6 +1133,7 @@ int main(int argc, char **argv)
         TEST(test_race),
         TEST(test_crowd),
         TEST(test_views_outlive),
+        TEST(test_closing),
         TEST(test_damage),
         TEST(test_heal),
         TEST(test_damage_export),

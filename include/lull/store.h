@@ -38,11 +38,14 @@ typedef struct lull_store_options {
 
 /* Open a folder, made when it is missing. options may be NULL. A missing or damaged catalogue is
  * made again from the segments; a torn record at a segment's end is ignored.
- *   LULL_EIO LULL_ECORRUPT (file, offset, field)  LULL_EUNSUPPORTED (a newer format)  LULL_ENOMEM */
+ *   LULL_ENOTFOUND (is_read_only, and there is no store)  LULL_EFULL  LULL_EIO  LULL_ENOMEM
+ *   LULL_ECORRUPT (file, offset, field)  LULL_EUNSUPPORTED (a newer format) */
 LULL_API LULL_NODISCARD lull_status lull_store_open(const char *folder,
                                                     const lull_store_options *options,
                                                     lull_store **out, lull_error *err);
-LULL_API void lull_store_close(lull_store *s); /* gives its leases back; accepts NULL */
+/* Gives its leases back. Pages that were woken in place are views into the store and end with it: close
+ * what uses them first. Accepts NULL. */
+LULL_API void lull_store_close(lull_store *s);
 LULL_API const char *lull_store_folder(const lull_store *s);
 
 /* ---- finding --------------------------------------------------------------------------------- */

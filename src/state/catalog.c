@@ -464,7 +464,8 @@ lull_status lull_catalog_get_counter(lull_catalog *c, lull_counter which, uint64
     LULL_TRY(step(c, s, &has_row, err));
     if (!has_row) return LULL_OK;
     *value = (uint64_t)sqlite3_column_int64(s, 0);
-    if (sqlite3_column_int64(s, 1) != sum_u64s((const uint64_t[]){which, *value}, 2))
+    if (sqlite3_column_int64(s, 1) != sum_u64s((const uint64_t[]){which, *value}, 2) ||
+        *value > INT64_MAX / 2) /* nobody has counted that far */
         st = fail_row(c, "counters", which, err);
     rewind_statement(s);
 done:
@@ -517,7 +518,9 @@ static lull_status read_segment(lull_catalog *c, sqlite3_stmt *s, lull_segment_r
         .committed = (uint64_t)sqlite3_column_int64(s, 1),
         .is_sealed = sqlite3_column_int64(s, 2) != 0,
     };
-    if (sqlite3_column_int64(s, 3) == sum_segment(row)) return LULL_OK;
+    bool is_end = row->committed >= LULL_RECORD_ALIGN && row->committed <= INT64_MAX &&
+                  row->committed % LULL_RECORD_ALIGN == 0;
+    if (is_end && sqlite3_column_int64(s, 3) == sum_segment(row)) return LULL_OK;
     return fail_row(c, "segments", (int64_t)row->id, err);
 }
 
@@ -701,6 +704,7 @@ lull_status lull_catalog_add_page(lull_catalog *c, lull_page_row *row, lull_erro
     /* The id is in the row's sum, so it is chosen here and not by SQLite. */
     int64_t last = 0;
     LULL_TRY(read_int(c, "SELECT coalesce(max(id), 0) FROM pages", &last, err));
+    if (last < 0 || last == INT64_MAX) return fail_row(c, "pages", last, err);
     row->id = last + 1;
     sqlite3_stmt *s;
     LULL_TRY(prepare(c, Q_ADD_PAGE, &s, err));

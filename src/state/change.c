@@ -329,7 +329,8 @@ lull_status lull_change_record(lull_store *s, lull_change *ch, lull_record *r,
     const void *parts[LULL_RECORD_PARTS] = {body->data};
     LULL_TRY(lull_segment_append(writer_of(s), r, parts, err));
     ch->seq++;
-    LULL_TRY(lull_store_apply(s->catalog, r, (const uint8_t *)body->data, body->n_bytes, err));
+    LULL_TRY(lull_store_apply(s->catalog, writer_of(s)->path, r, (const uint8_t *)body->data,
+                              body->n_bytes, err));
 done:
     return st;
 }

@@ -61,21 +61,21 @@ static lull_status raise_counter(lull_catalog *c, lull_counter which, uint64_t v
     return lull_catalog_set_counter(c, which, value, err);
 }
 
-static lull_status fail_body(lull_error *err, const lull_record *r)
+static lull_status fail_body(lull_error *err, const char *file, const lull_record *r)
 {
     return lull_fail(err, LULL_ECORRUPT,
-                     "segment %016" PRIx64 ": offset %" PRIu64
-                     ": a record's body is not well formed",
-                     r->segment, r->offset);
+                     "%s: offset %" PRIu64 ": the body of a record is not well formed", file,
+                     r->offset);
 }
 
 /* The row of a state; a page that is nowhere has the id 0. */
-static lull_status apply_state(lull_catalog *c, const lull_record *r, const uint8_t *bytes,
-                               size_t n_bytes, bool is_past_checkpoint, lull_error *err)
+static lull_status apply_state(lull_catalog *c, const char *file, const lull_record *r,
+                               const uint8_t *bytes, size_t n_bytes, bool is_past_checkpoint,
+                               lull_error *err)
 {
     lull_state_body b;
     lull_status st = LULL_OK;
-    if (!lull_state_body_get(bytes, n_bytes, &b) || r->state <= 0) return fail_body(err, r);
+    if (!lull_state_body_get(bytes, n_bytes, &b) || r->state <= 0) return fail_body(err, file, r);
     lull_state_row row = {
         .id = r->state,
         .parent = b.parent,
@@ -121,7 +121,8 @@ done:
     return st;
 }
 
-static lull_status apply_name(lull_catalog *c, const lull_record *r, lull_body *b, lull_error *err)
+static lull_status apply_name(lull_catalog *c, const char *file, const lull_record *r, lull_body *b,
+                              lull_error *err)
 {
     lull_move_row *rows = NULL;
     size_t n = 0;
@@ -132,7 +133,7 @@ static lull_status apply_name(lull_catalog *c, const lull_record *r, lull_body *
     lull_body_get_name(b, move.name);
     if (op == LULL_NAME_RENAME) lull_body_get_name(b, to);
     if (b->is_bad || b->n_left != 0 || op < LULL_NAME_SET || op > LULL_NAME_REMOVE)
-        return fail_body(err, r);
+        return fail_body(err, file, r);
     if (op == LULL_NAME_SET) return lull_catalog_add_move(c, &move, err);
     LULL_TRY(lull_catalog_list_moves(c, move.name, &rows, &n, err));
     for (size_t i = 0; i < n; i++) {
@@ -145,18 +146,18 @@ done:
     return st;
 }
 
-lull_status lull_store_apply(lull_catalog *c, const lull_record *r, const uint8_t *body,
-                             size_t n_bytes, lull_error *err)
+lull_status lull_store_apply(lull_catalog *c, const char *file, const lull_record *r,
+                             const uint8_t *body, size_t n_bytes, lull_error *err)
 {
     lull_body b = {.at = body, .n_left = n_bytes};
     switch (r->type) {
-    case LULL_RECORD_STATE: return apply_state(c, r, body, n_bytes, true, err);
-    case LULL_RECORD_NAME: return apply_name(c, r, &b, err);
+    case LULL_RECORD_STATE: return apply_state(c, file, r, body, n_bytes, true, err);
+    case LULL_RECORD_NAME: return apply_name(c, file, r, &b, err);
     case LULL_RECORD_TAG: {
         uint64_t is_set = lull_body_get(&b);
         char tag[LULL_NAME_MAX + 1];
         lull_body_get_name(&b, tag);
-        if (b.is_bad || b.n_left != 0) return fail_body(err, r);
+        if (b.is_bad || b.n_left != 0) return fail_body(err, file, r);
         return lull_catalog_set_tag(c, r->state, tag, is_set != 0, err);
     }
     case LULL_RECORD_CHECKPOINT: return raise_counter(c, LULL_COUNTER_CHECKPOINT, r->seq, err);
@@ -317,12 +318,12 @@ done:
     return st;
 }
 
-static lull_status apply_checkpoint(replay *p, const lull_record *r, const uint8_t *bytes,
-                                    lull_error *err)
+static lull_status apply_checkpoint(replay *p, const char *file, const lull_record *r,
+                                    const uint8_t *bytes, lull_error *err)
 {
     lull_status st = LULL_OK;
     lull_body b = {.at = bytes, .n_left = (size_t)r->parts[0].n_bytes};
-    if (!is_checkpoint_sound(r, b)) return fail_body(err, r);
+    if (!is_checkpoint_sound(r, b)) return fail_body(err, file, r);
     uint64_t last_state = lull_body_get(&b);
     size_t n = lull_body_get_count(&b, 8);
     p->live = calloc(n + 1, sizeof *p->live);
@@ -362,7 +363,8 @@ static lull_status find_checkpoint(replay *p, lull_error *err)
         lull_record r;
         uint8_t *body;
         lull_status st = load_item(p, &p->items[i], &r, &body, err);
-        if (st == LULL_OK) st = apply_checkpoint(p, &r, body, err);
+        if (st == LULL_OK)
+            st = apply_checkpoint(p, p->sources[p->items[i].source].seg.path, &r, body, err);
         free(body);
         if (st != LULL_ECORRUPT || lull_catalog_is_damaged(p->c)) return st;
     }
@@ -380,10 +382,11 @@ static lull_status apply_item(replay *p, const item *it, lull_error *err)
     lull_record r;
     uint8_t *body;
     lull_status st = load_item(p, it, &r, &body, err);
+    const char *file = p->sources[it->source].seg.path;
     if (st == LULL_OK && it->seq <= p->base)
-        st = apply_state(p->c, &r, body, (size_t)r.parts[0].n_bytes, false, err);
+        st = apply_state(p->c, file, &r, body, (size_t)r.parts[0].n_bytes, false, err);
     else if (st == LULL_OK)
-        st = lull_store_apply(p->c, &r, body, (size_t)r.parts[0].n_bytes, err);
+        st = lull_store_apply(p->c, file, &r, body, (size_t)r.parts[0].n_bytes, err);
     free(body);
     /* What is damaged is passed over; verify reports it. */
     if (st == LULL_ECORRUPT && !p->is_export && !lull_catalog_is_damaged(p->c)) st = LULL_OK;
@@ -593,6 +596,22 @@ static lull_status check_files(lull_store *s, lull_error *err)
     return st;
 }
 
+static bool pass_over(void *user, const lull_record *r)
+{
+    (void)user, (void)r;
+    return true;
+}
+
+/* Cut off what a writer that died has begun: behind the last good record, which is looked for all over
+ * the file, since a catalogue that lies about its end must not cost what is there. */
+static lull_status cut_torn(lull_segment *seg, lull_error *err)
+{
+    uint64_t end;
+    lull_status st = lull_segment_scan(seg, LULL_RECORD_ALIGN, pass_over, NULL, NULL, &end, err);
+    if (st != LULL_OK || end >= seg->end) return st;
+    return lull_segment_cut(seg, end, err);
+}
+
 /* Take in records past what the catalogue knows, of segments that nobody writes to. */
 static lull_status redo(lull_store *s, lull_error *err)
 {
@@ -630,10 +649,8 @@ static lull_status redo(lull_store *s, lull_error *err)
         is_begun = true;
         LULL_TRY(replay_sources(s->catalog, sources, n_sources, err));
         LULL_TRY(lull_catalog_commit(s->catalog, err));
-        /* Behind the last good record of a writer that died there is but a torn one. */
         for (size_t i = 0; i < n_sources; i++)
-            if (!sources[i].is_sealed)
-                LULL_TRY(lull_segment_cut(&sources[i].seg, sources[i].end, err));
+            if (!sources[i].is_sealed) LULL_TRY(cut_torn(&sources[i].seg, err));
     }
 done:
     if (is_begun) lull_catalog_rollback(s->catalog);

@@ -77,9 +77,11 @@ lull_status lull_store_open(const char *folder, const lull_store_options *option
     struct stat info;
     if (!is_read_only) LULL_TRY(lull_dir_create(folder, err));
     /* Without links: SQLite is told to follow none. */
-    if (!realpath(folder, real))
-        return lull_fail(err, errno == ENOENT ? LULL_ENOTFOUND : LULL_EIO, "%s: %s", folder,
-                         strerror(errno));
+    if (!realpath(folder, real)) {
+        if (errno == ENOENT)
+            return lull_fail(err, LULL_ENOTFOUND, "%s: there is no store: no such folder", folder);
+        return lull_fail(err, LULL_EIO, "%s: %s", folder, strerror(errno));
+    }
     LULL_TRY(lull_store_new(real, &s, err));
     s->is_read_only = is_read_only;
     s->max_segment_bytes =

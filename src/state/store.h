@@ -73,7 +73,7 @@ typedef struct lull_store_draft {
 LULL_NODISCARD lull_status lull_store_has_pages(lull_store *s, const lull_digest *keys, size_t n,
                                                 bool *has, lull_error *err);
 
-/* Append pages [n] that are not there yet (others are passed over) without making them durable or
+/* Append pages [n] that are not there yet (others are passed over, thinned ones among them) without making them durable or
  * visible: the sleep that refers to them does. Calls may be many, from a long read.
  *   LULL_EFULL (the disk; what to do)  LULL_EIO  LULL_ENOMEM */
 LULL_NODISCARD lull_status lull_store_add_pages(lull_store *s, const lull_store_page *pages,
@@ -90,7 +90,8 @@ LULL_NODISCARD lull_status lull_store_sleep(lull_store *s, const lull_store_draf
 
 /* ---- waking ---------------------------------------------------------------------------------- */
 
-/* A page of a state, in place. Planes are views of a mapped file until lull_store_unpin of the page;
+/* A page of a state, in place. Planes are views of a mapped file until lull_store_unpin of the page, or
+ * lull_store_close: pinned or not, views die with the store, and must not be unpinned after it.
  * NULL: no such plane, or it was thinned away. Not yet compared with their checksums. */
 typedef struct lull_store_view {
     lull_digest key;

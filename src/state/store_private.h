@@ -70,8 +70,8 @@ LULL_NODISCARD lull_status lull_store_suspect(lull_store *s, lull_error *err);
 /* A writer died within a change, over this segment: take in what it has made durable, or cut it off. */
 LULL_NODISCARD lull_status lull_store_redo(lull_store *s, uint64_t segment, lull_error *err);
 /* Take a record that is not a page into the catalogue; within a transaction. Live changes and recovery
- * both come through here. LULL_ECORRUPT when the body is not well formed. */
-LULL_NODISCARD lull_status lull_store_apply(lull_catalog *c, const lull_record *r,
+ * both come through here. file: where it stands, for messages. LULL_ECORRUPT when the body is not well formed. */
+LULL_NODISCARD lull_status lull_store_apply(lull_catalog *c, const char *file, const lull_record *r,
                                             const uint8_t *body, size_t n_bytes, lull_error *err);
 /* The catalogue of an export, into c. Frames, keys and bodies are checked, and that the file ends in its
  * index; not the planes. LULL_ECORRUPT LULL_EIO */

@@ -55,8 +55,12 @@ static void on_damage(void *user, uint64_t offset, const char *what)
 static void compare_page(verifier *v, const lull_record *r, const lull_page_row *row)
 {
     lull_page_row want = lull_page_row_of(r);
-    want.id = row->id;
-    if (r->type != LULL_RECORD_PAGE || memcmp(&want, row, sizeof want) != 0)
+    if (r->type != LULL_RECORD_PAGE || memcmp(&want.key, &row->key, sizeof want.key) != 0 ||
+        memcmp(&want.parent, &row->parent, sizeof want.parent) != 0 ||
+        memcmp(&want.kv_identity, &row->kv_identity, sizeof want.kv_identity) != 0 ||
+        want.n_bytes != row->n_bytes || want.n_tokens != row->n_tokens ||
+        memcmp(want.parts, row->parts, sizeof want.parts) != 0 ||
+        memcmp(want.tokens, row->tokens, want.n_tokens * sizeof *want.tokens) != 0)
         report(v, v->seg.path, row->offset, "the catalogue's page is not what stands there");
 }
 

@@ -53,6 +53,7 @@ struct lease {
     int64_t state; /* 0: single pages */
     size_t slot;   /* in the lease file */
     size_t n_pins;
+    lease *next, *prev; /* of the handle */
     pin pins[];
 };
 
@@ -64,6 +65,7 @@ struct lull_wake {
     uint64_t n_calls;
     int lease_fd; /* locks/<id>.lease, locked while the handle lives; -1: none yet */
     char lease_path[LULL_SEGMENT_PATH_MAX];
+    lease *leases;  /* owned: those with pins */
     int64_t *slots; /* owned [n_slots]: what the lease file holds; 0: free */
     size_t n_slots;
 };
@@ -94,6 +96,10 @@ void lull_wake_free(lull_store *s)
             next = e->next;
             free(e);
         }
+    for (lease *l = w->leases, *next; l; l = next) { /* of views that nobody has unpinned */
+        next = l->next;
+        free(l);
+    }
     if (w->lease_fd >= 0) {
         unlink(w->lease_path); /* a remainder would be found unlocked, and removed, by gc */
         close(w->lease_fd);
@@ -118,12 +124,18 @@ static lull_status open_lease_file(lull_store *s, lull_error *err)
     if (n < 0 || (size_t)n >= sizeof w->lease_path)
         return lull_fail(err, LULL_EINVAL, "%s: the folder's name is too long", s->folder);
     w->lease_fd = open(w->lease_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (w->lease_fd < 0 || flock(w->lease_fd, LOCK_EX | LOCK_NB) < 0)
-        return lull_fail(err, LULL_EIO, "%s: cannot be made: %s", w->lease_path, strerror(errno));
-    return LULL_OK;
+    if (w->lease_fd >= 0 && flock(w->lease_fd, LOCK_EX | LOCK_NB) == 0) return LULL_OK;
+    lull_status st = lull_fail(err, errno == ENOSPC || errno == EDQUOT ? LULL_EFULL : LULL_EIO,
+                               "%s: cannot be made: %s", w->lease_path, strerror(errno));
+    if (w->lease_fd >= 0) { /* unlocked, it would protect nothing */
+        unlink(w->lease_path);
+        close(w->lease_fd);
+        w->lease_fd = -1;
+    }
+    return st;
 }
 
-static lull_status take_lease(lull_store *s, lease *l, lull_error *err)
+static lull_status take_lease(lull_store *s, lease *l, int64_t state, lull_error *err)
 {
     lull_wake *w = s->wake;
     if (s->is_read_only || s->is_export) return LULL_OK;
@@ -137,8 +149,8 @@ static lull_status take_lease(lull_store *s, lease *l, lull_error *err)
         w->slots = slots;
         w->slots[w->n_slots++] = 0;
     }
-    LULL_TRY(lull_disk_write(w->lease_fd, w->lease_path, &l->state, 8, 8 * slot, err));
-    w->slots[slot] = l->state;
+    LULL_TRY(lull_disk_write(w->lease_fd, w->lease_path, &state, 8, 8 * slot, err));
+    w->slots[slot] = l->state = state;
     l->slot = slot;
 done:
     return st;
@@ -153,6 +165,8 @@ static void give_lease_back(lull_store *s, lease *l)
         if (lull_disk_write(w->lease_fd, w->lease_path, &none, 8, 8 * l->slot, NULL) == LULL_OK)
             w->slots[l->slot] = 0;
     }
+    if (l->next) l->next->prev = l->prev;
+    *(l->prev ? &l->prev->next : &w->leases) = l->next;
     free(l);
 }
 
@@ -433,10 +447,14 @@ void lull_store_unpin(lull_store *s, lull_store_view *views, size_t n)
 
 /* ---- mapping --------------------------------------------------------------------------------- */
 
-static lull_status new_lease(size_t n, lease **out, lull_error *err)
+static lull_status new_lease(lull_wake *w, size_t n, lease **out, lull_error *err)
 {
-    *out = calloc(1, sizeof **out + n * sizeof(pin));
-    return *out ? LULL_OK : lull_fail(err, LULL_ENOMEM, "out of memory for pages");
+    lease *l = *out = calloc(1, sizeof *l + n * sizeof(pin));
+    if (!l) return lull_fail(err, LULL_ENOMEM, "out of memory for pages");
+    l->next = w->leases;
+    if (l->next) l->next->prev = l;
+    w->leases = l;
+    return LULL_OK;
 }
 
 /* Undo a mapping that failed in its midst. */
@@ -496,17 +514,13 @@ static lull_status map_once(lull_store *s, int64_t id, lull_store_view *views, l
         st = lull_fail(err, LULL_ENOTFOUND, "there is no state #%" PRId64, id);
         goto done;
     }
-    LULL_TRY(new_lease(row.n_pages, &l, err));
-    l->state = id;
-    st = take_lease(s, l, err);
-    if (st != LULL_OK) {
-        free(l);
-        goto done;
-    }
+    LULL_TRY(new_lease(s->wake, row.n_pages, &l, err));
+    LULL_TRY(take_lease(s, l, id, err));
     memset(views, 0, row.n_pages * sizeof *views);
     st = map_rows(s, &row, l, views, err);
-    if (st != LULL_OK || row.n_pages == 0) abandon(s, l, views, row.n_pages);
+    if (st == LULL_OK && row.n_pages > 0) l = NULL; /* it is the views' now */
 done:
+    if (l) abandon(s, l, views, row.n_pages);
     lull_catalog_rollback(s->catalog);
     if (s->gc_fd >= 0) flock(s->gc_fd, LOCK_UN);
     lull_state_row_fini(&row);
@@ -547,7 +561,7 @@ static lull_status map_pages(lull_store *s, const lull_digest *keys, size_t n,
     memset(has, 0, n * sizeof *has);
     s->wake->n_calls++;
     LULL_TRY(lull_catalog_begin(s->catalog, false, err));
-    LULL_TRY(new_lease(n, &l, err));
+    LULL_TRY(new_lease(s->wake, n, &l, err));
     for (size_t i = 0; i < n && st == LULL_OK; i++) {
         lull_page_row row;
         st = lull_catalog_find_page(s->catalog, &keys[i], &row, err);
