@@ -242,7 +242,7 @@ static bool set_chat_name(chat *c, const char *name)
 static lull_status need_store(chat *c, lull_error *err)
 {
     if (c->state.store) return LULL_OK;
-    lull_status st = lull_cmd_store_open(c->state.dir, false, &c->state.store, err);
+    lull_status st = lull_cmd_store_open(c->state.dir, true, &c->state.store, err);
     if (st == LULL_OK) lull_model_use_store(c->model, c->state.store);
     return st;
 }

@@ -63,7 +63,7 @@ static lull_status diff(const args *a, int *rc, lull_error *err)
     lull_divergence d = {0};
     char count[LULL_FORMAT_CAP];
     lull_status st = LULL_OK;
-    LULL_TRY(lull_cmd_store_open(a->dir, true, &store, err));
+    LULL_TRY(lull_cmd_store_open(a->dir, false, &store, err));
     for (int i = 0; i < 2; i++) LULL_TRY(load(store, a->names[i], &sides[i], err));
     LULL_TRY(lull_cmd_open_vocab(&sides[0].state, a->names[0], a->model, &model, err));
     LULL_TRY(
@@ -104,9 +104,8 @@ int lull_cmd_diff(int argc, char **argv)
     const lull_option options[] = {
         {0, "model", NULL, LULL_OPT_STRING, &a.model, 0, 0, "FILE",
          "the model, if it is not where the first state was made"},
-        {0, "store", NULL, LULL_OPT_STRING, &a.dir, 0, 0, "DIR",
-         "the folder of states (default: $LULL_HOME, else the user's data folder)"},
-        {0, "json", NULL, LULL_OPT_FLAG, &a.as_json, 0, 0, NULL, "print one JSON object"},
+        LULL_STORE_ROW(&a.dir),
+        LULL_JSON_ROW(&a.as_json),
     };
     const lull_cli cli = {.verb = "diff",
                           .operands = "A B",

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "format.h"
@@ -26,27 +25,20 @@ void lull_cmd_state_init(lull_cmd_state *st)
     memcpy(st->rows, rows, sizeof rows);
 }
 
-static bool is_export_file(const char *name)
-{
-    size_t n = strlen(name);
-    return n > 5 && strcmp(name + n - 5, ".lull") == 0 && access(name, F_OK) == 0;
-}
-
 lull_status lull_cmd_state_open(lull_cmd_state *st, lull_model *model, lull_error *err)
 {
-    bool is_file = st->wake && is_export_file(st->wake);
+    bool is_file = st->wake && lull_cmd_is_export(st->wake);
     bool is_needed = st->sleep || (st->wake && !is_file);
+    lull_error why = {0};
     lull_status status = LULL_OK;
     if (is_file) status = lull_store_open_export(st->wake, &st->source, err);
     if (status != LULL_OK) return status;
-    /* For writing, where that is allowed: what is woken is leased then. */
-    status = st->sleep || lull_cmd_store_exists(st->dir)
-                 ? lull_cmd_store_open(st->dir, false, &st->store, err)
-                 : LULL_ENOTFOUND;
-    if (status != LULL_OK && !st->sleep)
-        status = lull_cmd_store_open(st->dir, true, &st->store, err);
-    if (status != LULL_OK) return is_needed ? status : LULL_OK;
-    lull_model_use_store(model, st->store);
+    status = lull_cmd_store_open(st->dir, st->sleep != NULL, &st->store, &why);
+    if (status != LULL_OK && is_needed) {
+        *err = why;
+        return status;
+    }
+    if (st->store) lull_model_use_store(model, st->store);
     return LULL_OK;
 }
 

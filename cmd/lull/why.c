@@ -138,7 +138,7 @@ static lull_status why(const args *a, int *rc, lull_error *err)
     int64_t id;
     bool is_raw;
     lull_status st = LULL_OK;
-    LULL_TRY(lull_cmd_store_open(a->dir, true, &store, err));
+    LULL_TRY(lull_cmd_store_open(a->dir, false, &store, err));
     LULL_TRY(lull_store_resolve(store, a->name, &id, &token, err));
     LULL_TRY(lull_store_get(store, id, false, &state, err));
     LULL_TRY(lull_cmd_open_vocab(&state, a->name, a->model, &model, err));
@@ -172,9 +172,8 @@ int lull_cmd_why(int argc, char **argv)
         {0, "raw", NULL, LULL_OPT_FLAG, &a.raw, 0, 0, NULL, "no chat template"},
         {0, "model", NULL, LULL_OPT_STRING, &a.model, 0, 0, "FILE",
          "the model, if it is not where the state was made"},
-        {0, "store", NULL, LULL_OPT_STRING, &a.dir, 0, 0, "DIR",
-         "the folder of states (default: $LULL_HOME, else the user's data folder)"},
-        {0, "json", NULL, LULL_OPT_FLAG, &a.as_json, 0, 0, NULL, "print one JSON object"},
+        LULL_STORE_ROW(&a.dir),
+        LULL_JSON_ROW(&a.as_json),
     };
     const lull_cli cli = {
         .verb = "why",

@@ -352,6 +352,7 @@ LULL_API void lull_model_use_store(lull_model *model, lull_store *store);
 
 typedef struct lull_sleep_options {
     const char *name; /* NULL: none; the state is found by its id, until gc */
+    int64_t parent; /* the state that it came from; 0: the one that the session woke from, if any */
     /* LULL_EEXIST unless name stands at this state, or for -1: is new. 0: it is moved from wherever it
      * stands, and its history keeps that. */
     int64_t expected;
@@ -385,6 +386,12 @@ typedef struct lull_wake_options {
 LULL_API LULL_NODISCARD lull_status lull_wake(lull_model *model, lull_store *store,
                                               const char *name, const lull_wake_options *options,
                                               lull_session **out, lull_error *err);
+/* Compute a state again from its tokens, sharing nothing, and compare every byte of its keys and values.
+ * *n_bad: pages that differ; planes that were thinned away are passed over. on_progress in tokens, may be
+ * NULL. Failures as lull_wake and lull_session_eval; LULL_ECANCELLED. */
+LULL_API LULL_NODISCARD lull_status lull_recompute(lull_model *model, lull_store *store,
+                                                   int64_t state, lull_progress_fn on_progress,
+                                                   void *user, size_t *n_bad, lull_error *err);
 /* The state that the session woke from or was last put to sleep as; 0: none. */
 LULL_API int64_t lull_session_state(const lull_session *s);
 

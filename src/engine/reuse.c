@@ -25,7 +25,7 @@ void lull_session_publish_pages(lull_session *s)
     for (; (s->n_published + 1) * LULL_PAGE_POSITIONS <= s->n_kv; s->n_published++) {
         size_t i = s->n_published;
         s->keys[i] = key_of_page(s, i);
-        lull_page_table_publish(&s->table, i, &s->keys[i]);
+        if (!s->is_alone) lull_page_table_publish(&s->table, i, &s->keys[i]);
     }
 }
 
@@ -205,6 +205,7 @@ static size_t pages_that_wait(const lull_session *s, size_t end)
 
 void lull_session_take_known(lull_session *s, size_t end)
 {
+    if (s->is_alone) return;
     while (pages_that_wait(s, end) > 0)
         if (!take_from_memory(s)) break;
     lull_store *store = s->model->store;

@@ -104,7 +104,9 @@ static lull_store_draft draft_of(const lull_session *s, const lull_store *store,
         .tail_tokens = s->tokens + s->n_published * LULL_PAGE_POSITIONS,
         .n_tail = s->n_tokens % LULL_PAGE_POSITIONS,
         .session = session,
-        .parent = s->store == store ? s->state : 0,
+        .parent = o->parent > 0       ? o->parent
+                  : s->store == store ? s->state
+                                      : 0,
         .tags = o->tags,
         .n_tags = o->n_tags,
         .n_window_pages = ((size_t)s->model->core->config.n_window + LULL_PAGE_POSITIONS - 1) /
@@ -343,6 +345,90 @@ lull_status lull_wake(lull_model *m, lull_store *store, const char *name,
     *out = s;
     s = NULL;
 done:
+    lull_session_free(s);
+    lull_store_state_fini(&w.state);
+    return st;
+}
+
+/* ---- computing again ------------------------------------------------------------------------- */
+
+/* Do two pages agree in the first n positions of a plane? */
+static bool is_same_plane(const lull_kv_layout *kv, int plane, const uint8_t *a, const uint8_t *b,
+                          size_t n)
+{
+    for (int layer = 0; layer < kv->n_layer; layer++) {
+        if (kv->plane_of[layer] != plane) continue;
+        for (int head = 0; head < kv->n_kv; head++) {
+            const uint16_t *ka = lull_kv_k(kv, (uint8_t *)(uintptr_t)a, layer, head);
+            const uint16_t *kb = lull_kv_k(kv, (uint8_t *)(uintptr_t)b, layer, head);
+            const uint16_t *va = lull_kv_v(kv, (uint8_t *)(uintptr_t)a, layer, head);
+            const uint16_t *vb = lull_kv_v(kv, (uint8_t *)(uintptr_t)b, layer, head);
+            for (int d = 0; d < kv->d_head; d++)
+                if (memcmp(ka + d * LULL_PAGE_POSITIONS, kb + d * LULL_PAGE_POSITIONS,
+                           n * sizeof *ka) != 0)
+                    return false;
+            if (memcmp(va, vb, n * (size_t)kv->d_head * sizeof *va) != 0) return false;
+        }
+    }
+    return true;
+}
+
+static bool is_same_page(const lull_session *s, size_t i, const lull_store_view *view)
+{
+    const lull_kv_layout *kv = &s->model->core->kv;
+    size_t n = s->n_tokens - i * LULL_PAGE_POSITIONS;
+    if (n > LULL_PAGE_POSITIONS) n = LULL_PAGE_POSITIONS;
+    for (int k = 0; k < LULL_KV_PLANES; k++) {
+        if (kv->plane_bytes[k] == 0 || !view->planes[k]) continue;
+        if (view->plane_bytes[k] != kv->plane_bytes[k] ||
+            !is_same_plane(kv, k, s->table.pages[i]->planes[k], view->planes[k], n))
+            return false;
+    }
+    return true;
+}
+
+lull_status lull_recompute(lull_model *m, lull_store *store, int64_t id,
+                           lull_progress_fn on_progress, void *user, size_t *n_bad, lull_error *err)
+{
+    enum { STEP = 512 };
+    waking w = {.m = m, .store = store, .name = "the state", .o = &(lull_wake_options){0}};
+    lull_session *s = NULL;
+    lull_store_view *views = NULL;
+    size_t n_views = 0;
+    bool is_same;
+    lull_status st = LULL_OK;
+    *n_bad = 0;
+    if (!m->core)
+        return lull_fail(err, LULL_EINVAL, "the model was opened for its vocabulary only");
+    LULL_TRY(lull_store_get(store, id, false, &w.state, err));
+    w.n_tokens = w.state.n_tokens;
+    LULL_TRY(judge(&w, &is_same, err));
+    LULL_TRY(new_session(&w, &s, err));
+    s->is_alone = true;
+    LULL_TRY(take_tokens(&w, s, err));
+    for (size_t n = 0, n_all = s->n_tokens; n < n_all;) {
+        n = n_all - n < STEP ? n_all : n + STEP;
+        s->n_tokens = n;
+        LULL_TRY(lull_session_settle(s, err));
+        if (on_progress && !on_progress(user, n, n_all))
+            LULL_TRY(lull_fail(err, LULL_ECANCELLED, "cancelled"));
+    }
+    views = calloc(w.state.n_pages + 1, sizeof *views);
+    if (!views) LULL_TRY(lull_fail(err, LULL_ENOMEM, "out of memory for a state's pages"));
+    LULL_TRY(lull_store_map(store, id, views, err));
+    n_views = w.state.n_pages + (w.state.n_tail > 0);
+    for (size_t i = 0; i < n_views; i++) {
+        lull_error damage;
+        st = lull_store_check(store, &views[i], &damage);
+        if (st == LULL_OK)
+            *n_bad += !is_same_page(s, i, &views[i]);
+        else if (st == LULL_ECORRUPT)
+            ++*n_bad;
+    }
+    st = LULL_OK;
+done:
+    if (n_views > 0) lull_store_unpin(store, views, n_views);
+    free(views);
     lull_session_free(s);
     lull_store_state_fini(&w.state);
     return st;
