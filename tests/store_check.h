@@ -222,7 +222,7 @@ static inline uint64_t tree_bytes(const char *path)
 /* A new empty folder. */
 static inline const char *temp_folder(char out[64])
 {
-    snprintf(out, 64, "/tmp/lull-store-XXXXXX");
+    strcpy(out, "/tmp/lull-store-XXXXXX");
     if (!mkdtemp(out)) abort();
     return out;
 }

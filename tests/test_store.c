@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <pthread.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -870,6 +872,60 @@ static void test_crowd_full(void **state)
     crowd(60);
 }
 
+/* ---- several threads -------------------------------------------------------------------------- */
+
+typedef struct worker {
+    lull_store *s; /* one for all */
+    int index;
+    const char *wrong;
+    lull_error err;
+} worker;
+
+static void *work(void *user)
+{
+    enum { N_ROUNDS = 25 };
+    worker *w = user;
+    char name[16];
+    snprintf(name, sizeof name, "t%d", w->index);
+    for (int i = 0; i < N_ROUNDS && !w->wrong; i++) {
+        int64_t id, named;
+        size_t token;
+        lull_store_gc_report report;
+        lull_store_gc_options options = {.max_age_ms = 1, .is_thinning = true};
+        made *m = make(3, 130, (uint64_t)(w->index * 1000 + i), 200 + 10 * (size_t)i);
+        m->draft.n_window_pages = 1;
+        lull_status st;
+        do { /* another thread's collection may take a page between the two calls of a sleep */
+            st = sleep_made(w->s, m, name, -1, &id, &w->err);
+        } while (st == LULL_ENOTFOUND);
+        if (st == LULL_OK) w->wrong = wake_wrong(w->s, id, m->tokens, m->n_tokens, &st, &w->err);
+        if (st == LULL_OK) st = lull_store_resolve(w->s, name, &named, &token, &w->err);
+        if (st == LULL_OK && named != id) w->wrong = "another state under the name";
+        if (st == LULL_OK && i % 8 == 7) st = lull_store_gc(w->s, &options, &report, &w->err);
+        if (st != LULL_OK) w->wrong = w->err.msg;
+        unmake(m);
+    }
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    enum { N_THREADS = 4 };
+    worker workers[N_THREADS] = {0};
+    pthread_t threads[N_THREADS];
+    lull_store *s = open_small();
+    for (int i = 0; i < N_THREADS; i++) {
+        workers[i] = (worker){.s = s, .index = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    }
+    for (int i = 0; i < N_THREADS; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < N_THREADS; i++)
+        if (workers[i].wrong) fail_msg("thread %d: %s", i, workers[i].wrong);
+    assert_clean(s);
+    lull_store_close(s);
+}
+
 /* ---- damage ----------------------------------------------------------------------------------- */
 
 static void flip(const char *path, uint64_t offset, uint8_t mask)
@@ -1134,6 +1190,7 @@ int main(int argc, char **argv)
         TEST(test_crowd),
         TEST(test_views_outlive),
         TEST(test_closing),
+        TEST(test_threads),
         TEST(test_damage),
         TEST(test_heal),
         TEST(test_damage_export),

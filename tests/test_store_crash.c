@@ -330,7 +330,7 @@ static bool print_finding(void *user, const char *file, uint64_t offset, const c
 
 static const char *tmpfs_folder(char out[64])
 {
-    snprintf(out, 64, "/dev/shm/lull-crash-XXXXXX");
+    strcpy(out, "/dev/shm/lull-crash-XXXXXX");
     return mkdtemp(out) ? out : temp_folder(out);
 }
 

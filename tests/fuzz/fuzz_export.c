@@ -43,6 +43,7 @@ static void import_file(const char *path, const char *folder)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
     char path[128], folder[128];
+    mkdir(own_folder(), 0700);
     snprintf(path, sizeof path, "%s/a.lull", own_folder());
     snprintf(folder, sizeof folder, "%s/store", own_folder());
     size_t n_file = n_bytes;
@@ -53,6 +54,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
     import_file(path, folder);
     free(file);
     remove_own_folder();
-    mkdir(own_folder(), 0700);
     return 0;
 }
