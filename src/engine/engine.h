@@ -63,6 +63,7 @@ struct lull_session {
     float *logits; /* [n_vocab] owned; those after the last token when has_logits */
     bool has_logits;
     bool is_in_batch;  /* marks repeats while a batch is checked */
+    bool is_alone;     /* shares no pages: all that it has, it computed */
     bool re_reads;     /* pages that turn out to be damaged are computed again */
     lull_store *store; /* kept: where `state` is */
     int64_t state;     /* that it woke from or was put to sleep as; 0: none */
