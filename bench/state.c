@@ -1,13 +1,18 @@
 /* What state costs: sleeping, waking and forking over growing histories, beside a decode step and the
- * reading of the pages. Prints a table; see README.md here.
+ * plain reading of the pages. Prints one JSON object for bench/state, which explains the figures.
  *
  *     bench-state MODEL FOLDER [N_TOKENS]
  *
- * FOLDER is made and left behind: a store per run. */
+ * FOLDER is made and left behind: a store. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -71,10 +76,83 @@ static void fill(int32_t *tokens, size_t n, int n_vocab)
 
 enum { TRIES = 7, N_FORKS = 1000 };
 
-/* A model of its own for each wake, so that nothing is in memory. */
-static void measure_wake(const char *path, const char *folder, const char *name, size_t n_tokens)
+/* ---- reading --------------------------------------------------------------------------------- */
+
+typedef struct part {
+    const uint64_t *words;
+    size_t n;
+    uint64_t sum;
+} part;
+
+static void *read_part(void *arg)
 {
-    double wake[TRIES], first[TRIES], step[TRIES];
+    part *p = arg;
+    uint64_t sum[4] = {0};
+    for (size_t i = 0; i + 4 <= p->n; i += 4)
+        for (size_t k = 0; k < 4; k++) sum[k] += p->words[i + k];
+    p->sum = sum[0] + sum[1] + sum[2] + sum[3];
+    return NULL;
+}
+
+/* Bytes a millisecond of a mapped file's first look, by n threads: the largest segment. */
+static double mapped_rate(const char *folder, int n_threads)
+{
+    char path[1024], best[2048] = "";
+    off_t n_best = 0;
+    snprintf(path, sizeof path, "%s/segments", folder);
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        char file[2048];
+        struct stat info;
+        snprintf(file, sizeof file, "%s/%s", path, e->d_name);
+        if (stat(file, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size <= n_best) continue;
+        n_best = info.st_size;
+        strcpy(best, file);
+    }
+    if (dir) closedir(dir);
+    double ms[TRIES];
+    for (int i = 0; i < TRIES; i++) {
+        int fd = open(best, O_RDONLY);
+        double t0 = now_ms();
+        void *map = mmap(NULL, (size_t)n_best, PROT_READ, MAP_SHARED, fd, 0);
+        if (fd < 0 || map == MAP_FAILED) return 0;
+        part parts[64];
+        pthread_t threads[64];
+        size_t n = (size_t)n_best / 8 / (size_t)n_threads / 512 * 512;
+        for (int k = 0; k < n_threads; k++) {
+            parts[k] = (part){.words = (const uint64_t *)map + (size_t)k * n, .n = n};
+            pthread_create(&threads[k], NULL, read_part, &parts[k]);
+        }
+        for (int k = 0; k < n_threads; k++) pthread_join(threads[k], NULL);
+        ms[i] = now_ms() - t0;
+        munmap(map, (size_t)n_best);
+        close(fd);
+    }
+    return (double)n_best / median(ms, TRIES);
+}
+
+/* The keys and values that going on after n tokens looks at: all of global layers, the window of sliding
+ * ones, in whole pages. */
+static double needed_bytes(lull_model *model, size_t n)
+{
+    lull_model_info info = lull_model_get_info(model);
+    json_t *card = json_loads(lull_model_card(model), 0, NULL);
+    size_t n_sliding =
+        json_array_size(json_object_get(json_object_get(card, "kv"), "sliding_layers"));
+    json_decref(card);
+    double layer = (double)info.kv_token_bytes / info.n_layer;
+    size_t window = (size_t)info.n_window + 64 < n ? (size_t)info.n_window + 64 : n;
+    return layer * ((double)(info.n_layer - (int)n_sliding) * (double)n +
+                    (double)n_sliding * (double)window);
+}
+
+/* ---- waking, sleeping, forking --------------------------------------------------------------- */
+
+/* A model of its own for each wake, so that nothing is in memory. */
+static json_t *measure_wake(const char *path, const char *folder, const char *name, size_t n_tokens)
+{
+    double wake[TRIES], first[TRIES], step[TRIES], n_bytes = 0;
+    int n_threads = 1;
     for (int i = 0; i < TRIES; i++) {
         lull_model *model;
         lull_store *store;
@@ -95,17 +173,38 @@ static void measure_wake(const char *path, const char *folder, const char *name,
         }
         wake[i] = t1 - t0;
         first[i] = t2 - t1;
+        n_bytes = needed_bytes(model, n_tokens);
+        n_threads = lull_model_get_info(model).n_threads;
         lull_session_free(s);
         lull_model_close(model);
         lull_store_close(store);
     }
-    double w = median(wake, TRIES), f = median(first, TRIES), d = median(step, TRIES);
-    printf("wake of %6zu tokens   %8.3f ms, first logits %8.2f ms, a decode step then %7.2f ms\n",
-           n_tokens, w, f, d);
+    double rate = mapped_rate(folder, n_threads);
+    return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f}", "tokens", (json_int_t)n_tokens, "wake_ms",
+                     median(wake, TRIES), "first_ms", median(first, TRIES), "step_ms",
+                     median(step, TRIES), "bytes", n_bytes, "read_ms",
+                     rate > 0 ? n_bytes / rate : 0);
 }
 
-static void measure_sleep(lull_model *model, lull_store *store, const char *name,
-                          const int32_t *more, size_t n_more)
+/* What one small durable write takes here. */
+static double sync_ms(const char *folder)
+{
+    char path[1024], bytes[4096] = {1};
+    double ms[TRIES];
+    snprintf(path, sizeof path, "%s/sync-test", folder);
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    for (int i = 0; i < TRIES; i++) {
+        double t0 = now_ms();
+        if (pwrite(fd, bytes, sizeof bytes, i * 4096) < 0 || fdatasync(fd) != 0) return -1;
+        ms[i] = now_ms() - t0;
+    }
+    close(fd);
+    unlink(path);
+    return median(ms, TRIES);
+}
+
+static json_t *measure_sleep(lull_model *model, lull_store *store, const char *name,
+                             const int32_t *more, size_t n_more)
 {
     double ms[TRIES], bytes[TRIES];
     size_t page_bytes = (size_t)lull_model_get_info(model).kv_token_bytes * 64;
@@ -125,14 +224,13 @@ static void measure_sleep(lull_model *model, lull_store *store, const char *name
         bytes[i] = store_bytes(store) - before;
         lull_session_free(s);
     }
-    double b = median(bytes, TRIES);
-    printf("sleep of %zu more      %8.2f ms, %.0f KiB written, of them %zu new pages of %.0f KiB, "
-           "%.1f KiB else\n",
-           n_more, median(ms, TRIES), b / 1024, n_pages, (double)page_bytes / 1024,
-           (b - (double)(n_pages * page_bytes)) / 1024);
+    return json_pack("{s:I, s:f, s:f, s:I, s:I}", "tokens", (json_int_t)n_more, "ms",
+                     median(ms, TRIES), "bytes", median(bytes, TRIES), "pages", (json_int_t)n_pages,
+                     "page_bytes", (json_int_t)page_bytes);
 }
 
-static void measure_forks(lull_model *model, lull_store *store, const char *name, size_t n_tokens)
+static json_t *measure_forks(lull_model *model, lull_store *store, const char *name,
+                             size_t n_tokens)
 {
     static lull_session *forks[N_FORKS];
     lull_session *s;
@@ -141,9 +239,7 @@ static void measure_forks(lull_model *model, lull_store *store, const char *name
     OK(lull_session_eval(s, (int32_t[]){17}, 1, &logits, &err));
     double before = anonymous_bytes(), t0 = now_ms();
     for (int i = 0; i < N_FORKS; i++) OK(lull_session_fork(s, SIZE_MAX, &forks[i], &err));
-    double ms = now_ms() - t0;
-    printf("1,000 forks of %zu    %8.4f ms each, %.1f MB of memory\n", n_tokens, ms / N_FORKS,
-           (anonymous_bytes() - before) / 1e6);
+    double memory_ms = (now_ms() - t0) / N_FORKS, memory = anonymous_bytes() - before;
     for (int i = 0; i < N_FORKS; i++) lull_session_free(forks[i]);
     lull_session_free(s);
     int64_t id, out;
@@ -156,8 +252,9 @@ static void measure_forks(lull_model *model, lull_store *store, const char *name
         snprintf(fork, sizeof fork, "fork-%d", i);
         OK(lull_store_fork(store, id, n_tokens, NULL, fork, -1, &out, &err));
     }
-    printf("1,000 forks on disk     %8.4f ms each, %.1f MB\n", (now_ms() - t0) / N_FORKS,
-           (store_bytes(store) - disk) / 1e6);
+    return json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "tokens", (json_int_t)n_tokens, "forks",
+                     (json_int_t)N_FORKS, "memory_ms", memory_ms, "memory_bytes", memory, "disk_ms",
+                     (now_ms() - t0) / N_FORKS, "disk_bytes", store_bytes(store) - disk);
 }
 
 int main(int argc, char **argv)
@@ -170,6 +267,7 @@ int main(int argc, char **argv)
     lull_model *model;
     lull_store *store;
     lull_session *s;
+    json_t *result = json_object(), *sleeps = json_array(), *wakes = json_array();
     OK(lull_model_open(argv[1], NULL, &model, &err));
     OK(lull_store_open(argv[2], NULL, &store, &err));
     lull_model_info info = lull_model_get_info(model);
@@ -188,25 +286,44 @@ int main(int argc, char **argv)
         read_ms += now_ms() - t0;
         t0 = now_ms();
         OK(lull_sleep(s, store, &(lull_sleep_options){.name = name}, NULL, &err));
-        printf("sleep of %zu tokens, %zu of them new: %.1f ms\n", lengths[i], lengths[i] - have,
-               now_ms() - t0);
+        json_array_append_new(sleeps,
+                              json_pack("{s:I, s:I, s:f}", "tokens", (json_int_t)lengths[i], "new",
+                                        (json_int_t)(lengths[i] - have), "ms", now_ms() - t0));
     }
-    printf("reading %zu tokens took %.0f ms\n", n, read_ms);
+    lull_session_free(s);
+    /* All of it at once, as a file of its own would be written. */
+    char all[1024];
+    snprintf(all, sizeof all, "%s-all", argv[2]);
+    lull_store *other;
+    OK(lull_store_open(all, NULL, &other, &err));
+    char name[32];
+    snprintf(name, sizeof name, "n%zu", n);
+    OK(lull_wake(model, store, name, NULL, &s, &err));
+    OK(lull_session_eval(s, (int32_t[]){17}, 1, NULL, &err));
+    double t0 = now_ms();
+    OK(lull_sleep(s, other, &(lull_sleep_options){.name = name}, NULL, &err));
+    json_object_set_new(result, "sleep_whole_ms", json_real(now_ms() - t0));
     lull_session_free(s);
     lull_model_close(model);
+    lull_store_close(other);
     lull_store_close(store);
     for (int i = 0; i < 4; i++) {
-        char name[32];
         snprintf(name, sizeof name, "n%zu", lengths[i]);
-        measure_wake(argv[1], argv[2], name, lengths[i]);
+        json_array_append_new(wakes, measure_wake(argv[1], argv[2], name, lengths[i]));
     }
     OK(lull_model_open(argv[1], NULL, &model, &err));
     OK(lull_store_open(argv[2], NULL, &store, &err));
-    char name[32];
     snprintf(name, sizeof name, "n%zu", n);
-    measure_sleep(model, store, name, tokens + n, 100);
-    measure_forks(model, store, name, n / 2);
-    measure_forks(model, store, name, n);
+    json_object_set_new(result, "prefill_ms", json_real(read_ms));
+    json_object_set_new(result, "sleeps", sleeps);
+    json_object_set_new(result, "wakes", wakes);
+    json_object_set_new(result, "sync_ms", json_real(sync_ms(argv[2])));
+    json_object_set_new(result, "sleep_more", measure_sleep(model, store, name, tokens + n, 100));
+    json_object_set_new(result, "forks", measure_forks(model, store, name, n / 2));
+    json_object_set_new(result, "forks_of_all", measure_forks(model, store, name, n));
+    json_dumpf(result, stdout, JSON_REAL_PRECISION(6));
+    putchar('\n');
+    json_decref(result);
     lull_model_close(model);
     lull_store_close(store);
     free(tokens);

@@ -1,7 +1,11 @@
 #include "hash.h"
 
 #include <sodium.h>
+#ifdef LULL_HAS_XXH_DISPATCH
+#include <xxh_x86dispatch.h> /* XXH3 by the widest vectors of this CPU */
+#else
 #include <xxhash.h>
+#endif
 
 lull_digest lull_digest_of(const void *data, size_t n_bytes)
 {

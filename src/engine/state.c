@@ -322,7 +322,7 @@ lull_status lull_wake(lull_model *m, lull_store *store, const char *name,
     if (!m->core)
         return lull_fail(err, LULL_EINVAL, "the model was opened for its vocabulary only");
     LULL_TRY(lull_store_resolve(store, name, &id, &token, err));
-    LULL_TRY(lull_store_get(store, id, false, &w.state, err));
+    LULL_TRY(lull_store_get_unlabelled(store, id, &w.state, err));
     w.n_tokens = w.o->n_tokens ? w.o->n_tokens : token;
     if (w.n_tokens > w.state.n_tokens) w.n_tokens = w.state.n_tokens;
     if (w.n_tokens == 0) {
@@ -400,7 +400,7 @@ lull_status lull_recompute(lull_model *m, lull_store *store, int64_t id,
     *n_bad = 0;
     if (!m->core)
         return lull_fail(err, LULL_EINVAL, "the model was opened for its vocabulary only");
-    LULL_TRY(lull_store_get(store, id, false, &w.state, err));
+    LULL_TRY(lull_store_get_unlabelled(store, id, &w.state, err));
     w.n_tokens = w.state.n_tokens;
     LULL_TRY(judge(&w, &is_same, err));
     LULL_TRY(new_session(&w, &s, err));

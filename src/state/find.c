@@ -212,7 +212,7 @@ static lull_status add_string(char ***list, size_t *n, const char *text, lull_er
     return LULL_OK;
 }
 
-lull_status lull_store_get_rows(lull_store *s, int64_t id, bool with_own_bytes,
+lull_status lull_store_get_rows(lull_store *s, int64_t id, bool with_own_bytes, bool with_labels,
                                 lull_store_state *out, lull_error *err)
 {
     lull_status st = LULL_OK;
@@ -242,6 +242,7 @@ lull_status lull_store_get_rows(lull_store *s, int64_t id, bool with_own_bytes,
     out->card = row.card;
     out->session = row.session;
     row.card = row.session = NULL;
+    if (!with_labels) goto done;
     LULL_TRY(lull_catalog_list_moves_to(s->catalog, id, &moves, &n_moves, err));
     for (size_t i = 0; i < n_moves; i++) {
         lull_move_row now; /* only where it stands, not where it stood */
@@ -260,12 +261,12 @@ done:
     return st;
 }
 
-static lull_status get(lull_store *s, int64_t id, bool with_own_bytes, lull_store_state *out,
-                       lull_error *err)
+static lull_status get(lull_store *s, int64_t id, bool with_own_bytes, bool with_labels,
+                       lull_store_state *out, lull_error *err)
 {
     *out = (lull_store_state){0};
     lull_status st = lull_catalog_begin(s->catalog, false, err);
-    if (st == LULL_OK) st = lull_store_get_rows(s, id, with_own_bytes, out, err);
+    if (st == LULL_OK) st = lull_store_get_rows(s, id, with_own_bytes, with_labels, out, err);
     lull_catalog_rollback(s->catalog);
     return st;
 }
@@ -274,7 +275,15 @@ lull_status lull_store_get(lull_store *s, int64_t id, bool with_own_bytes, lull_
                            lull_error *err)
 {
     lull_status st;
-    LULL_STORE_CALL(s, st, get(s, id, with_own_bytes, out, err), err);
+    LULL_STORE_CALL(s, st, get(s, id, with_own_bytes, true, out, err), err);
+    return st;
+}
+
+lull_status lull_store_get_unlabelled(lull_store *s, int64_t id, lull_store_state *out,
+                                      lull_error *err)
+{
+    lull_status st;
+    LULL_STORE_CALL(s, st, get(s, id, false, false, out, err), err);
     return st;
 }
 

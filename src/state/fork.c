@@ -15,7 +15,7 @@ static lull_status open_state(lull_store *s, int64_t id, opened *o, lull_error *
 {
     *o = (opened){0};
     lull_status st = LULL_OK;
-    LULL_TRY(lull_store_get(s, id, false, &o->state, err));
+    LULL_TRY(lull_store_get_unlabelled(s, id, &o->state, err));
     o->n_views = o->state.n_pages + (o->state.n_tail > 0);
     o->views = calloc(o->state.n_pages + 1, sizeof *o->views);
     if (!o->views) {

@@ -88,6 +88,12 @@ LULL_NODISCARD lull_status lull_store_sleep(lull_store *s, const lull_store_draf
                                             const char *name, int64_t expected, int64_t *id,
                                             lull_error *err);
 
+/* ---- finding --------------------------------------------------------------------------------- */
+
+/* lull_store_get without names and tags, of which a state may have thousands. */
+LULL_NODISCARD lull_status lull_store_get_unlabelled(lull_store *s, int64_t id,
+                                                     lull_store_state *out, lull_error *err);
+
 /* ---- waking ---------------------------------------------------------------------------------- */
 
 /* A page of a state, in place. Planes are views of a mapped file until lull_store_unpin of the page, or

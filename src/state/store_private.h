@@ -133,9 +133,10 @@ LULL_NODISCARD lull_status lull_store_put_state(lull_store *s, lull_change *ch,
 
 /* ---- find.c ---------------------------------------------------------------------------------- */
 
-/* lull_store_get, within a transaction. */
+/* lull_store_get, within a transaction; labels: names and tags. */
 LULL_NODISCARD lull_status lull_store_get_rows(lull_store *s, int64_t id, bool with_own_bytes,
-                                               lull_store_state *out, lull_error *err);
+                                               bool with_labels, lull_store_state *out,
+                                               lull_error *err);
 
 /* ---- wake.c ---------------------------------------------------------------------------------- */
 

@@ -174,7 +174,7 @@ static lull_status export_state(exporter *x, const int64_t *ids, size_t n, size_
     lull_buffer body = {0};
     lull_store_draft d;
     int32_t tail[LULL_STORE_PAGE_TOKENS];
-    LULL_TRY(lull_store_get_rows(x->s, ids[index], false, &info, err));
+    LULL_TRY(lull_store_get_rows(x->s, ids[index], false, true, &info, err));
     LULL_TRY(lull_catalog_get_state(x->s->catalog, ids[index], &row, err));
     LULL_TRY(draft_of(x->s, &row, &d, &keys, tail, err));
     for (size_t i = 0; i < row.n_pages; i++) {
@@ -451,7 +451,7 @@ static lull_status import_state(importer *im, lull_change *ch, size_t index, lul
     lull_digest *keys = NULL;
     int32_t tail[LULL_STORE_PAGE_TOKENS];
     char name[LULL_NAME_MAX + 1];
-    LULL_TRY(lull_store_get_rows(im->from, im->old_ids[index], false, &info, err));
+    LULL_TRY(lull_store_get_rows(im->from, im->old_ids[index], false, true, &info, err));
     LULL_TRY(lull_catalog_get_state(im->from->catalog, im->old_ids[index], &row, err));
     LULL_TRY(read_keys(im, &row, &keys, err));
     LULL_TRY(import_pages(im, &row, keys, tail, err));
