@@ -205,7 +205,7 @@ class Run(Case):
             for flags in ([], ["--raw"]):
                 out = self.answer(model, "-p", "Hello", "-n", 5, "--ignore-eos", *flags)
                 self.assertEqual(list(out), ["text", "tokens", "prompt_tokens", "finish_reason",
-                                             "timings"])
+                                             "timings", "reused_tokens", "computed_tokens"])
                 self.assertEqual(list(out["timings"]), ["load_ms", "prompt_ms", "prompt_tok_s",
                                                         "first_token_ms", "gen_ms", "gen_tok_s"])
                 for key, value in out["timings"].items():

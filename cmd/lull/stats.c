@@ -26,10 +26,12 @@ double lull_cmd_gen_rate(const lull_cmd_timings *t)
 
 json_t *lull_cmd_timings_json(const lull_cmd_timings *t)
 {
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "load_ms", t->load_ms, "wake_ms",
-                     t->wake_ms, "prompt_ms", t->prompt_ms, "prompt_tok_s", lull_cmd_prompt_rate(t),
-                     "first_token_ms", t->first_token_ms, "gen_ms", t->gen_ms, "gen_tok_s",
-                     lull_cmd_gen_rate(t));
+    json_t *object =
+        json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "load_ms", t->load_ms, "prompt_ms",
+                  t->prompt_ms, "prompt_tok_s", lull_cmd_prompt_rate(t), "first_token_ms",
+                  t->first_token_ms, "gen_ms", t->gen_ms, "gen_tok_s", lull_cmd_gen_rate(t));
+    if (object && t->wake_ms > 0) json_object_set_new(object, "wake_ms", json_real(t->wake_ms));
+    return object;
 }
 
 void lull_cmd_print_stats(const lull_model *model, const lull_session *s, const lull_cmd_timings *t)
