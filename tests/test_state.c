@@ -140,7 +140,7 @@ static void test_wake_is_cold(void **state)
     (void)state;
     for (int m = 0; m < 2; m++) {
         int32_t tokens[N_CTX];
-        char name[32], store[8];
+        char name[32], store[16];
         snprintf(store, sizeof store, "%d", m);
         make_tokens(paths[m], tokens, 3);
         process first = begin(paths[m], store);
@@ -171,7 +171,7 @@ static void test_forks(void **state)
     static const size_t cuts[] = {1, 63, 64, 70, 128, 200, 299};
     for (int m = 0; m < 2; m++) {
         int32_t tokens[N_CTX];
-        char store[8];
+        char store[16];
         int64_t id, fork, fork_of_fork;
         snprintf(store, sizeof store, "%d", m);
         make_tokens(paths[m], tokens, 5);
@@ -256,7 +256,7 @@ static void test_generation(void **state)
     for (int m = 0; m < 2; m++) {
         int32_t tokens[N_CTX];
         static text whole, pieces;
-        char store[8];
+        char store[16];
         snprintf(store, sizeof store, "%d", m);
         make_tokens(paths[m], tokens, 9);
         lull_generate_options o = lull_generate_options_default();
@@ -338,7 +338,7 @@ static void test_prompts(void **state)
     (void)state;
     for (int m = 0; m < 2; m++) {
         int32_t tokens[N_CTX];
-        char store[8];
+        char store[16];
         snprintf(store, sizeof store, "%d", m);
         make_tokens(paths[m], tokens, 11);
         process p = begin(paths[m], store);
@@ -623,7 +623,7 @@ static void test_transfer(void **state)
     (void)state;
     for (int m = 0; m < 2; m++) {
         int32_t tokens[N_CTX];
-        char store[8], empty[8], file[128];
+        char store[16], empty[16], file[128];
         snprintf(store, sizeof store, "%d", m);
         snprintf(empty, sizeof empty, "e%d", m);
         snprintf(file, sizeof file, "%s/%d.lull", folder, m);

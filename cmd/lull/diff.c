@@ -66,6 +66,12 @@ static lull_status diff(const args *a, int *rc, lull_error *err)
     LULL_TRY(lull_cmd_store_open(a->dir, false, &store, err));
     for (int i = 0; i < 2; i++) LULL_TRY(load(store, a->names[i], &sides[i], err));
     LULL_TRY(lull_cmd_open_vocab(&sides[0].state, a->names[0], a->model, &model, err));
+    if (!lull_cmd_is_same_vocab(&sides[0].state, &sides[1].state))
+        LULL_TRY(
+            lull_fail(err, LULL_EMISMATCH,
+                      "%.60s and %.60s were read with different tokenizers: their tokens cannot "
+                      "be compared",
+                      a->names[0], a->names[1]));
     LULL_TRY(
         lull_explain(model, sides[0].tokens, sides[0].n, sides[1].tokens, sides[1].n, &d, err));
     for (int i = 0; i < 2; i++)

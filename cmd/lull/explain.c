@@ -344,3 +344,12 @@ lull_status lull_cmd_open_vocab(const lull_store_state *state, const char *name,
     json_decref(ours);
     return st;
 }
+
+bool lull_cmd_is_same_vocab(const lull_store_state *a, const lull_store_state *b)
+{
+    json_t *x = card_member(a->card, "tokenizer"), *y = card_member(b->card, "tokenizer");
+    bool is_same = x && y && json_equal(x, y);
+    json_decref(x);
+    json_decref(y);
+    return is_same;
+}

@@ -46,5 +46,7 @@ json_t *lull_divergence_json(const lull_divergence *d, const char *key_a, const 
 LULL_NODISCARD lull_status lull_cmd_open_vocab(const lull_store_state *state, const char *name,
                                                const char *path, lull_model **model,
                                                lull_error *err);
+/* Do the tokens of two states mean the same? */
+bool lull_cmd_is_same_vocab(const lull_store_state *a, const lull_store_state *b);
 
 #endif

@@ -371,7 +371,7 @@ static void write_until_killed(test *t, int n_child, int to_parent)
 static bool are_all_there(test *t, int n_child, size_t n_acknowledged)
 {
     for (size_t i = 0; i < n_acknowledged; i++) {
-        char name[32];
+        char name[48];
         lull_session *s;
         snprintf(name, sizeof name, "killed-%d-%zu", n_child, i);
         if (!wake(t, t->store, name, false, &s)) return false;
