@@ -296,7 +296,7 @@ static bool is_cheap(test *t)
 static int flip_byte(const char *path, const struct stat *info, int type, struct FTW *at)
 {
     enum { FIRST_PLANE = 3 * 4096 }; /* behind the header and the first record's frame */
-    uint8_t byte;
+    uint8_t byte = 0;
     (void)at;
     if (type != FTW_F || !strstr(path, ".seg") || info->st_size <= FIRST_PLANE + 100) return 0;
     int fd = open(path, O_RDWR | O_CLOEXEC);
