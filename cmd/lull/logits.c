@@ -12,7 +12,7 @@ enum { TOKENS_FILE_MAX_BYTES = 1 << 28 };
 
 typedef struct args {
     const char *model, *tokens, *tokens_file, *text, *file, *out;
-    int64_t chunk, n_threads, n_ctx;
+    int64_t chunk, skip, n_threads, n_ctx;
     bool special, no_bos, log_probs, last;
     lull_cmd_state state;
 } args;
@@ -22,7 +22,7 @@ typedef struct sink {
     lull_npy npy;
     lull_progress bar;
     float *log_probs; /* [n_vocab]; NULL when logits are wanted as they are */
-    size_t n_vocab, n_done;
+    size_t n_vocab, n_done, n_skipped;
     lull_status st; /* of the file; err tells */
     lull_error err;
 } sink;
@@ -38,20 +38,22 @@ static bool on_row(void *user, size_t index, const float *logits)
         row = s->log_probs;
     }
     s->st = lull_npy_write(&s->npy, row, s->n_vocab, &s->err);
-    lull_progress_update(&s->bar, ++s->n_done);
+    lull_progress_update(&s->bar, s->n_skipped + ++s->n_done);
     return s->st == LULL_OK;
 }
 
-/* Evaluate tokens [n] in calls of at most `step`; every row, or the last one alone, goes to s. */
+/* Evaluate tokens [n] in calls of at most `step`; every row from `skip` on, or the last one alone, goes
+ * to s. */
 static lull_status eval_to_sink(lull_session *session, const int32_t *tokens, size_t n, size_t step,
-                                bool last_only, sink *s, lull_error *err)
+                                size_t skip, bool last_only, sink *s, lull_error *err)
 {
     const float *logits = NULL;
-    for (size_t i = 0; i < n; i += step) {
-        size_t n_now = n - i < step ? n - i : step;
-        bool is_end = i + n_now == n;
+    for (size_t i = 0, n_now; i < n; i += n_now) {
+        size_t end = i < skip ? skip : n;
+        n_now = end - i < step ? end - i : step;
+        bool is_end = i + n_now == n, is_silent = last_only || i < skip;
         lull_status st =
-            last_only ? lull_session_eval(session, tokens + i, n_now, is_end ? &logits : NULL, err)
+            is_silent ? lull_session_eval(session, tokens + i, n_now, is_end ? &logits : NULL, err)
                       : lull_session_eval_each(session, tokens + i, n_now, on_row, s, err);
         if (st == LULL_OK && last_only && is_end) on_row(s, i, logits);
         if (s->st != LULL_OK) {
@@ -59,7 +61,7 @@ static lull_status eval_to_sink(lull_session *session, const int32_t *tokens, si
             return s->st;
         }
         if (st != LULL_OK) return st;
-        if (last_only) lull_progress_update(&s->bar, i + n_now);
+        if (is_silent) lull_progress_update(&s->bar, i + n_now);
     }
     return LULL_OK;
 }
@@ -112,10 +114,14 @@ static lull_status compute(args *a, lull_cmd_tokens tokens, lull_error *err)
     s.n_vocab = (size_t)info.n_vocab;
     if (a->log_probs && !(s.log_probs = malloc(s.n_vocab * sizeof(float))))
         LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for a row of %zu", s.n_vocab));
-    LULL_TRY(lull_npy_create(&s.npy, a->out, a->last ? 1 : tokens.n, s.n_vocab, err));
+    size_t skip = a->last ? 0 : (size_t)a->skip;
+    if (skip >= tokens.n)
+        LULL_TRY(lull_fail(err, LULL_EINVAL, "--skip %zu leaves none of %zu rows", skip, tokens.n));
+    s.n_skipped = skip;
+    LULL_TRY(lull_npy_create(&s.npy, a->out, a->last ? 1 : tokens.n - skip, s.n_vocab, err));
     lull_progress_init(&s.bar, "evaluating", LULL_PROGRESS_TOKENS, tokens.n);
     LULL_TRY(eval_to_sink(session, tokens.ids, tokens.n, a->chunk ? (size_t)a->chunk : tokens.n,
-                          a->last, &s, err));
+                          skip, a->last, &s, err));
     lull_progress_finish(&s.bar);
     LULL_TRY(lull_npy_commit(&s.npy, err));
     LULL_TRY(lull_cmd_state_sleep(&a->state, session, err));
@@ -145,6 +151,8 @@ int lull_cmd_logits(int argc, char **argv)
         {'o', "output", NULL, LULL_OPT_STRING, &a.out, 0, 0, "OUT.npy",
          "where to write: NumPy, float32 [n, n_vocab]"},
         {0, "last", NULL, LULL_OPT_FLAG, &a.last, 0, 0, NULL, "only the row after the last token"},
+        {0, "skip", NULL, LULL_OPT_INT, &a.skip, 0, 1e9, "N",
+         "leave out the rows of the first N tokens"},
         {0, "log-probs", NULL, LULL_OPT_FLAG, &a.log_probs, 0, 0, NULL,
          "natural logarithms of probabilities instead of logits"},
         {0, "special", NULL, LULL_OPT_FLAG, &a.special, 0, 0, NULL,
