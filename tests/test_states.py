@@ -176,7 +176,7 @@ class Generation(Case):
             self.assertEqual(sum((p["tokens"] for p in pieces), []), whole["tokens"])
             self.assertTrue(whole["text"].startswith("".join(p["text"] for p in pieces)))
             # A stop string that falls into two pieces ends both alike.
-            stop = whole["text"][len(whole["text"]) // 2:][:6]
+            stop = re.search(r"[ -~]{2,6}", whole["text"][len(whole["text"]) // 2:])[0]
             flags = SAMPLED + ["--stop", stop]
             whole = self.lull.json("run", model, "-p", "Once upon", *flags, "-n", 60)
             self.assertEqual(whole["finish_reason"], "stop")
@@ -271,15 +271,17 @@ class Reuse(Case):
 
     def test_chats(self):
         """Two chats that take turns evaluate their new tokens alone."""
+        # Random weights would write control tokens into their answers, of which messages have no trace.
+        plain = [f"--logit-bias={i}=-inf" for i in range(6)]
         for model in self.models:
             for name in "ab":
-                self.lull.ok("chat", model, "--sleep", name, "-n", 20, "--seed", 3,
+                self.lull.ok("chat", model, "--sleep", name, "-n", 20, "--seed", 3, *plain,
                              stdin=f"This is {name}, and it begins.\n".encode())
             for turn in range(3):
                 for name in "ab":
                     before = self.lull.json("show", name)["n_tokens"]
                     done = self.lull.run("chat", model, "--wake", name, "--sleep", name, "-n", 20,
-                                         stdin=f"turn {turn}\n/why\n".encode())
+                                         *plain, stdin=f"turn {turn}\n/why\n".encode())
                     told = re.search(r"of the last prompt's (\d+) tokens (\d+) were computed",
                                      done.stderr.decode())
                     self.assertTrue(told, done.stderr)
@@ -369,7 +371,6 @@ class Errors(Case):
     def test_names(self):
         self.fails(1, "lull read", "ls")
         self.sleep(self.bpe, any_tokens(70, 320), "novel")
-        self.fails(1, "novel", "show", "novel")
         self.fails(1, "novel", "run", self.bpe, "--wake", "nvoel", "-p", "x")
         self.lull.ok("fork", "novel", "other")
         self.fails(1, "taken", "fork", "novel", "other")
@@ -400,8 +401,8 @@ class Errors(Case):
 
     def test_damage(self):
         tokens = any_tokens(300, 320)
-        want = self.cold(self.spm, tokens, 200)
-        self.sleep(self.spm, tokens[:200], "mine")
+        want = self.cold(self.bpe, tokens, 200)
+        self.sleep(self.bpe, tokens[:200], "mine")
         file = self.folder / "mine.lull"
         self.lull.ok("export", "mine", "-o", file)
         segment = next((self.home / "segments").iterdir())
@@ -411,9 +412,9 @@ class Errors(Case):
             data[3 * 4096 + 50] ^= 8  # in the first page's keys
             path.write_bytes(data)
         for name, mention in (("mine", segment.name), (file, file.name)):
-            self.fails(1, mention, "logits", self.spm, "--wake", name, "--tokens", "5,6", "-o",
+            self.fails(1, mention, "logits", self.bpe, "--wake", name, "--tokens", "5,6", "-o",
                        self.folder / "x.npy")
-            self.assertEqual(self.warm(self.spm, name, tokens, 200, "--re-read"), want)
+            self.assertEqual(self.warm(self.bpe, name, tokens, 200, "--re-read"), want)
         done = self.lull.run("verify")
         self.assertEqual(done.returncode, 1)
         self.assertIn(segment.name.encode(), done.stdout)
@@ -423,9 +424,9 @@ class Errors(Case):
         data = bytearray(catalog.read_bytes())
         data[100:200] = os.urandom(100)
         catalog.write_bytes(data)
-        self.assertEqual(self.warm(self.spm, "mine", tokens, 200), want)
+        self.assertEqual(self.warm(self.bpe, "mine", tokens, 200), want)
         catalog.unlink()
-        self.assertEqual(self.warm(self.spm, "mine", tokens, 200), want)
+        self.assertEqual(self.warm(self.bpe, "mine", tokens, 200), want)
 
     def test_full_disk(self):
         disk = self.folder / "disk"
@@ -441,7 +442,7 @@ class Errors(Case):
             for i in range(40):
                 self.lull.run("logits", self.bpe, "--tokens", joined(any_tokens(64, 320, seed=i + 7)),
                               "--last", "-o", "/dev/null", "--sleep", f"n{i}", "--store", store)
-            message = self.fails(1, "space", "logits", self.bpe, "--tokens", joined(tokens[:400]),
+            message = self.fails(1, "no room left", "logits", self.bpe, "--tokens", joined(tokens[:400]),
                                  "--last", "-o", self.folder / "x.npy", "--sleep", "big", "--store",
                                  store)
             self.assertIn("lull", message)

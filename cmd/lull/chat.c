@@ -118,6 +118,7 @@ static void answer(chat *c)
     else
         LULL_TRY(lull_conversation_add(&c->said, "assistant", c->answer.data ? c->answer.data : "",
                                        c->answer.n_bytes, &err));
+    lull_conversation_note_said(&c->said, c->model, c->session, result.finish);
     c->is_cut = false;
     if (c->stats_each_turn) lull_cmd_print_stats(c->model, c->session, &c->timings);
 done:
@@ -229,10 +230,14 @@ static void cmd_clear(chat *c, const char *arg)
 
 /* ---- states --------------------------------------------------------------------------------- */
 
+/* false, and a word about it, when memory ran out. */
 static bool set_chat_name(chat *c, const char *name)
 {
     char *copy = strdup(name);
-    if (!copy) return false;
+    if (!copy) {
+        note("no memory for the name %s", name);
+        return false;
+    }
     free(c->name);
     c->name = copy;
     return true;
@@ -256,7 +261,6 @@ static lull_status sleep_as(chat *c, const char *name, lull_error *err)
     LULL_TRY(lull_conversation_save(&c->said, c->session, err));
     LULL_TRY(
         lull_cmd_sleep_as(c->state.store, c->session, name, &c->state.tags, c->state.note, err));
-    if (!set_chat_name(c, name)) st = lull_fail(err, LULL_ENOMEM, "no memory for a name");
 done:
     return st;
 }
@@ -268,6 +272,8 @@ static void cmd_sleep(chat *c, const char *arg)
         note("as what? /sleep NAME");
     else if (sleep_as(c, *arg ? arg : c->name, &err) != LULL_OK)
         complain(c, &err);
+    else if (!c->name)
+        set_chat_name(c, arg);
 }
 
 static void cmd_fork(chat *c, const char *arg)
@@ -279,7 +285,7 @@ static void cmd_fork(chat *c, const char *arg)
     }
     if (sleep_as(c, arg, &err) != LULL_OK)
         complain(c, &err);
-    else
+    else if (set_chat_name(c, arg))
         note("this chat goes on as %s", arg);
 }
 

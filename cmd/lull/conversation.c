@@ -15,11 +15,25 @@ lull_status lull_conversation_set_system(lull_conversation *c, const char *text,
     return LULL_OK;
 }
 
+/* Text as a message holds it: valid UTF-8 without NUL bytes; what is neither becomes U+FFFD. */
+static void append_repaired(lull_buffer *out, const char *text, size_t n_bytes)
+{
+    while (n_bytes > 0) {
+        const char *nul = memchr(text, '\0', n_bytes);
+        size_t n = nul ? (size_t)(nul - text) : n_bytes;
+        lull_display_repair(out, text, n);
+        if (!nul) return;
+        lull_buffer_append_str(out, "\xef\xbf\xbd");
+        text += n + 1;
+        n_bytes -= n + 1;
+    }
+}
+
 lull_status lull_conversation_add(lull_conversation *c, const char *role, const char *text,
                                   size_t n_bytes, lull_error *err)
 {
     lull_buffer content = {0};
-    lull_display_repair(&content, text, n_bytes);
+    append_repaired(&content, text, n_bytes);
     char *copy = lull_buffer_take(&content, NULL);
     if (copy && c->n == c->cap) {
         size_t cap = c->cap ? 2 * c->cap : 16;
@@ -37,9 +51,20 @@ lull_status lull_conversation_add(lull_conversation *c, const char *role, const 
     return LULL_OK;
 }
 
+void lull_conversation_note_said(lull_conversation *c, const lull_model *model,
+                                 const lull_session *s, lull_finish finish)
+{
+    size_t n = lull_session_n_tokens(s);
+    bool has_stop = finish == LULL_FINISH_STOP &&
+                    (n == 0 || !lull_token_is_eog(model, lull_session_tokens(s)[n - 1]));
+    c->n_said = has_stop ? 0 : n;
+}
+
 void lull_conversation_pop(lull_conversation *c)
 {
     if (c->n == 0) return;
+    /* The question that waits is not among what was said. */
+    if (c->n % 2 == 0) c->n_said = 0;
     free((char *)c->messages[--c->n].content);
     /* What was dropped for want of room may fit again. */
     if (c->n_dropped >= c->n) c->n_dropped = 0;
@@ -58,12 +83,12 @@ void lull_conversation_fini(lull_conversation *c)
     *c = (lull_conversation){0};
 }
 
-/* Both render the messages from n_dropped on; *text is owned: free(). */
 /* ---- rendering ------------------------------------------------------------------------------ */
 
 /* Stand-ins for what comes before the conversation; no template changes or writes them. */
 #define MARK_BASE "lull:base:7d1c"
 #define MARK_ANSWER "lull:answer:52f0"
+#define MARK_LAST "lull:last:9b3e"
 
 static lull_status render_messages(const lull_model *model, const lull_message *messages, size_t n,
                                    bool is_due, char **text, lull_error *err)
@@ -180,35 +205,93 @@ lull_status lull_conversation_open(const lull_model *model, const char *system, 
 
 /* ---- planning ------------------------------------------------------------------------------- */
 
-/* How many of the session's tokens behind the base say how `text` begins, and its bytes. A cut is made
- * behind a control token or at an end alone: elsewhere other tokens could stand for the same bytes. */
+/* What the session says behind the base, as messages keep it; *has_bos: after a BOS that stands for itself.
+ * Owned, NULL when memory ran out. */
+static char *session_text(const lull_conversation *c, const lull_model *model,
+                          const lull_session *s, bool has_bos)
+{
+    const int32_t *tokens = lull_session_tokens(s);
+    lull_buffer raw = {0}, repaired = {0};
+    for (size_t i = c->n_base + has_bos; i < lull_session_n_tokens(s); i++) {
+        size_t n;
+        const char *piece = lull_token_text(model, tokens[i], true, &n);
+        lull_buffer_append(&raw, piece, n);
+    }
+    append_repaired(&repaired, raw.data ? raw.data : "", raw.n_bytes);
+    if (raw.is_failed) repaired.is_failed = true;
+    lull_buffer_fini(&raw);
+    return lull_buffer_take(&repaired, NULL);
+}
+
+/* How many of the session's tokens behind the base say how `text` begins, and its bytes. All of them, if
+ * they do; else a cut is made behind a control token alone: elsewhere other tokens could stand for the
+ * same bytes. */
 static size_t match_text(const lull_conversation *c, const lull_model *model, const lull_session *s,
                          const char *text, size_t *n_bytes)
 {
     const int32_t *tokens = lull_session_tokens(s);
     size_t n_tokens = lull_session_n_tokens(s), n_text = strlen(text), at = 0, n_kept = c->n_base;
-    size_t i = c->n_base;
-    *n_bytes = 0;
-    if (i == 0 && n_tokens > 0 && tokens[0] == lull_token_bos(model) &&
-        lull_model_adds_bos(model)) {
+    bool has_bos = c->n_base == 0 && n_tokens > 0 && tokens[0] == lull_token_bos(model) &&
+                   lull_model_adds_bos(model);
+    if (has_bos) {
         size_t n;
         const char *bos = lull_token_text(model, tokens[0], true, &n);
         if (strncmp(text, bos, n) == 0) at = n; /* the template writes its own */
-        i = n_kept = 1;
-        *n_bytes = at;
+        n_kept = 1;
     }
-    for (; i < n_tokens; i++) {
+    char *all = session_text(c, model, s, has_bos);
+    size_t n_all = all ? strlen(all) : 0;
+    bool says_all = all && n_all <= n_text - at && memcmp(text + at, all, n_all) == 0;
+    free(all);
+    *n_bytes = says_all ? at + n_all : at;
+    if (says_all) return n_tokens;
+    for (size_t i = n_kept; i < n_tokens; i++) {
         size_t n, n_plain;
         const char *piece = lull_token_text(model, tokens[i], true, &n);
         (void)lull_token_text(model, tokens[i], false, &n_plain);
         if (n > n_text - at || memcmp(text + at, piece, n) != 0) break;
         at += n;
         bool is_control = n > 0 && n_plain == 0;
-        if (!is_control && text[at] != '\0' && i + 1 < n_tokens) continue;
+        if (!is_control && text[at] != '\0') continue;
         n_kept = i + 1;
         *n_bytes = at;
     }
     return n_kept;
+}
+
+/* The session says everything up to the last answer, in the words that it was generated with, which a
+ * template may trim: what comes after that answer is all that is new. *out: owned, free(). */
+static lull_status render_next(const lull_conversation *c, const lull_model *model,
+                               const lull_session *s, char **out, lull_error *err)
+{
+    lull_conversation marked = *c;
+    char *text = NULL;
+    size_t n_eog = 0;
+    *out = NULL;
+    marked.messages = malloc(c->n * sizeof *marked.messages);
+    if (!marked.messages) return lull_fail(err, LULL_ENOMEM, "no memory for %zu messages", c->n);
+    memcpy(marked.messages, c->messages, c->n * sizeof *marked.messages);
+    marked.messages[c->n - 2].content = MARK_LAST;
+    lull_status st = render_template(&marked, model, true, &text, err);
+    free(marked.messages);
+    if (st != LULL_OK) return st;
+    const char *mark = strstr(text, MARK_LAST), *rest = mark ? mark + strlen(MARK_LAST) : NULL;
+    if (rest) {
+        /* The end of the turn that the model wrote itself. */
+        int32_t last = lull_session_tokens(s)[lull_session_n_tokens(s) - 1];
+        const char *eog = lull_token_text(model, last, true, &n_eog);
+        bool has_eog = lull_token_is_eog(model, last) && strncmp(rest, eog, n_eog) == 0;
+        *out = strdup(rest + (has_eog ? n_eog : 0));
+        if (!*out) st = lull_fail(err, LULL_ENOMEM, "no memory for the conversation");
+    }
+    lull_free(text);
+    return st;
+}
+
+static bool is_said(const lull_conversation *c, const lull_model *model, const lull_session *s)
+{
+    return c->n_said > 0 && c->n_said == lull_session_n_tokens(s) && c->n % 2 == 1 &&
+           c->n >= c->n_dropped + 3 && lull_model_get_info(model).chat_template;
 }
 
 static lull_status plan_once(const lull_conversation *c, const lull_model *model,
@@ -221,6 +304,14 @@ static lull_status plan_once(const lull_conversation *c, const lull_model *model
     bool has_template = lull_model_get_info(model).chat_template != NULL;
     int flags = has_template ? LULL_TOKENIZE_SPECIAL : 0;
     *out = (lull_conversation_plan){0};
+    if (is_said(c, model, s)) {
+        LULL_TRY(render_next(c, model, s, &text, err));
+        if (text) {
+            out->n_keep = c->n_said;
+            LULL_TRY(lull_cmd_tokenize_text(model, text, strlen(text), flags, &out->tokens, err));
+            goto done;
+        }
+    }
     LULL_TRY(render(c, model, true, &text, err));
     out->n_keep = match_text(c, model, s, text, &n_bytes);
     LULL_TRY(lull_cmd_tokenize_text(model, text, strlen(text), flags, &all, err));
@@ -315,8 +406,9 @@ lull_status lull_conversation_save(const lull_conversation *c, lull_session *s, 
     lull_status st = set_json(s, "messages", list, err);
     if (st != LULL_OK) return st;
     return set_json(s, "conversation",
-                    json_pack("{s:I, s:b, s:I}", "base_tokens", (json_int_t)c->n_base, "is_open",
-                              (int)c->is_open, "dropped", (json_int_t)c->n_dropped),
+                    json_pack("{s:I, s:b, s:I, s:I}", "base_tokens", (json_int_t)c->n_base,
+                              "is_open", (int)c->is_open, "dropped", (json_int_t)c->n_dropped,
+                              "said_tokens", (json_int_t)c->n_said),
                     err);
 }
 
@@ -354,6 +446,7 @@ lull_status lull_conversation_load(lull_conversation *c, const lull_session *s, 
     lull_status st = LULL_OK;
     json_int_t n_base = json_integer_value(json_object_get(facts, "base_tokens"));
     json_int_t n_dropped = json_integer_value(json_object_get(facts, "dropped"));
+    json_int_t n_said = json_integer_value(json_object_get(facts, "said_tokens"));
     lull_conversation_clear(c);
     c->is_open = json_is_true(json_object_get(facts, "is_open"));
     if (!list) {
@@ -367,6 +460,7 @@ lull_status lull_conversation_load(lull_conversation *c, const lull_session *s, 
     }
     c->n_base = (size_t)n_base;
     c->n_dropped = (size_t)n_dropped;
+    c->n_said = n_said > 0 ? (size_t)n_said : 0; /* trusted only while it is the session's length */
 done:
     json_decref(list);
     json_decref(facts);

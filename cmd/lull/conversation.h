@@ -12,16 +12,21 @@ typedef struct lull_conversation {
     size_t n, cap;
     size_t n_dropped; /* of the oldest, no longer rendered: they did not fit into the context */
     size_t n_base;    /* tokens of the session before the first message */
+    size_t n_said;    /* tokens of the session that say all that was answered; 0: nobody knows */
     bool is_open; /* the base ends inside a message of the user, to which the first one belongs */
 } lull_conversation;
 
 /* NULL or "" for none. LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_conversation_set_system(lull_conversation *c, const char *text,
                                                         lull_error *err);
-/* role: a static string. Invalid UTF-8 of text [n_bytes] is repaired, NUL bytes end it.
+/* role: a static string. Invalid UTF-8 of text [n_bytes] is repaired, and so are NUL bytes.
  * LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_conversation_add(lull_conversation *c, const char *role,
                                                  const char *text, size_t n_bytes, lull_error *err);
+/* An answer was generated and added: the session says it, with all before, unless it ended at a stop
+ * string, which stays in the session. */
+void lull_conversation_note_said(lull_conversation *c, const lull_model *model,
+                                 const lull_session *s, lull_finish finish);
 /* Take the last message back; nothing when there is none. */
 void lull_conversation_pop(lull_conversation *c);
 void lull_conversation_clear(lull_conversation *c); /* the system message and the base stay */
@@ -34,7 +39,8 @@ typedef struct lull_conversation_plan {
 } lull_conversation_plan;
 
 /* The conversation in the form of the file's chat template, or without one as "User: …" and
- * "Assistant:" lines, against what the session has: as much of it stays as says the same. When that
+ * "Assistant:" lines, against what the session has. After an answer all of it stays, as it was generated;
+ * otherwise as much as says the same as the template. When that
  * leaves less than an eighth of the context for the answer, the oldest exchanges are dropped until half of
  * it is free, so that it happens seldom: each time, all that is left is evaluated anew.
  *   LULL_EFULL  the last message alone is too long; msg has both numbers

@@ -56,7 +56,8 @@ static lull_status exported_session(const args *a, lull_store *store, int64_t id
     if (a->with_text) LULL_TRY(add_text(a, store, &state, name, session, err));
     if (base) json_object_set_new(session, "model", json_string(base + 1));
     if (a->no_messages) {
-        static const char *const texts[] = {"messages", "conversation", "note", "generation"};
+        static const char *const texts[] = {"messages", "conversation", "note", "generation",
+                                            "summary"};
         for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
             json_object_del(session, texts[i]);
     }

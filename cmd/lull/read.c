@@ -192,7 +192,7 @@ static lull_status read_files(args *a, int *rc, lull_error *err)
     lull_cmd_tokens all = {0};
     lull_status st = LULL_OK;
     bool has_checkpoint = false;
-    char time[LULL_FORMAT_CAP], count[LULL_FORMAT_CAP];
+    char time[LULL_FORMAT_CAP], count[LULL_FORMAT_CAP], known[LULL_FORMAT_CAP];
     lull_interrupt_arm();
     LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, 0, &model, err));
     a->state.sleep = a->name;
@@ -207,10 +207,10 @@ static lull_status read_files(args *a, int *rc, lull_error *err)
     double ms = lull_clock_ms() - start;
     lull_reuse r = lull_session_reuse(session);
     if (!a->as_json)
-        fprintf(stderr, "read %s tokens in %s, %.0f tok/s; %zu were known\n",
+        fprintf(stderr, "read %s tokens in %s, %.0f tok/s; %s were known\n",
                 lull_format_count(count, r.computed), lull_format_ms(time, ms),
                 ms > 0 ? (double)r.computed / ms * 1000 : 0.0,
-                (size_t)(r.from_memory + r.from_disk));
+                lull_format_count(known, r.from_memory + r.from_disk));
     LULL_TRY(lull_cmd_state_sleep(&a->state, session, err));
     remove_checkpoint(a);
     if (a->as_json) *rc = print_json(a, session, ms);

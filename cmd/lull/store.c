@@ -43,7 +43,9 @@ static void print_info(const char *path, const lull_store_info *i, const lull_qu
         lull_format_bytes(a, q->max_bytes);
     else
         snprintf(a, sizeof a, "any size");
-    if (q->max_age_ms > 0)
+    if (q->max_age_ms >= 86400000)
+        snprintf(b, sizeof b, "%.3g days", (double)q->max_age_ms / 86400000);
+    else if (q->max_age_ms > 0)
         lull_format_ms(b, (double)q->max_age_ms);
     else
         snprintf(b, sizeof b, "any age");

@@ -39,10 +39,10 @@ lull_status lull_cmd_store_open(const char *dir, bool may_create, lull_store **o
                        path);
     else
         st = lull_store_open(path, NULL, out, err);
-    /* On a disk that is not to be written one can still read. */
+    /* On a disk that is full, or not to be written, one can still read. */
     lull_store_options options = {.is_read_only = true};
     lull_error why;
-    if (st == LULL_EIO && is_there && !may_create &&
+    if ((st == LULL_EIO || st == LULL_EFULL) && is_there && !may_create &&
         lull_store_open(path, &options, out, &why) == LULL_OK)
         st = LULL_OK;
     free(path);

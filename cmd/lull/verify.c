@@ -25,7 +25,12 @@ static bool on_finding(void *user, const char *file, uint64_t offset, const char
     r->n_bad++;
     json_array_append_new(r->findings, json_pack("{s:s, s:I, s:s}", "file", file, "offset",
                                                  (json_int_t)offset, "what", what));
-    if (!r->as_json) printf("%s: offset %llu: %s\n", file, (unsigned long long)offset, what);
+    /* Most findings name their file already. */
+    bool is_named = strncmp(what, file, strlen(file)) == 0;
+    if (!r->as_json && is_named)
+        puts(what);
+    else if (!r->as_json)
+        printf("%s: offset %llu: %s\n", file, (unsigned long long)offset, what);
     return lull_interrupt_signal() == 0;
 }
 
@@ -132,8 +137,10 @@ static lull_status verify(const args *a, int *rc, lull_error *err)
         if (printed != LULL_EXIT_OK) *rc = printed;
         goto done;
     }
-    printf("%zu states, %zu pages, %zu segments, %s: ", info.n_states, info.n_pages,
-           info.n_segments, lull_format_bytes(size, info.segment_bytes));
+    printf("%zu state%s, %zu page%s, %s in %zu segment%s: ", info.n_states,
+           info.n_states == 1 ? "" : "s", info.n_pages, info.n_pages == 1 ? "" : "s",
+           lull_format_bytes(size, info.segment_bytes), info.n_segments,
+           info.n_segments == 1 ? "" : "s");
     if (r.n_bad == 0)
         puts("all is well");
     else
