@@ -62,6 +62,7 @@ class Lull:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("LULL_")}
         self.env["ASAN_OPTIONS"] = f"exitcode={SANITIZER_EXIT}"
         self.env["UBSAN_OPTIONS"] = f"exitcode={SANITIZER_EXIT}:halt_on_error=1"
+        self.env["LULL_HOME"] = "/nonexistent/lull"  # not the user's own states
         if cache or os.environ.get("LULL_CACHE"):
             self.env["LULL_CACHE"] = str(cache or os.environ["LULL_CACHE"])
         self.env.update(env)

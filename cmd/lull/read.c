@@ -181,7 +181,7 @@ static int print_json(const args *a, const lull_session *s, double ms)
     json_t *object = json_pack("{s:s, s:I, s:I, s:f}", "name", a->name, "state",
                                (json_int_t)lull_session_state(s), "n_tokens",
                                (json_int_t)lull_session_n_tokens(s), "ms", ms);
-    if (object) lull_cmd_put_reuse(object, s);
+    if (object) lull_cmd_put_reuse(object, lull_session_reuse(s), lull_session_n_tokens(s));
     return lull_cmd_print_json(object);
 }
 

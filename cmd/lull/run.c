@@ -69,8 +69,9 @@ done:
     return st;
 }
 
-static int print_json(const lull_session *s, const lull_cmd_timings *t, const output *out,
-                      const lull_generate_options *opt, lull_finish finish)
+/* reuse: how the prompt came to be there, what was woken included; together its tokens. */
+static int print_json(const lull_session *s, const lull_cmd_timings *t, lull_reuse reuse,
+                      const output *out, const lull_generate_options *opt, lull_finish finish)
 {
     const int32_t *generated = lull_session_tokens(s) + t->n_prompt;
     json_t *object = json_pack(
@@ -78,7 +79,7 @@ static int print_json(const lull_session *s, const lull_cmd_timings *t, const ou
         "tokens", lull_cmd_json_tokens(generated, lull_session_n_tokens(s) - t->n_prompt),
         "prompt_tokens", (json_int_t)t->n_prompt, "finish_reason", lull_finish_name(finish),
         "timings", lull_cmd_timings_json(t));
-    if (object) lull_cmd_put_reuse(object, s);
+    if (object) lull_cmd_put_reuse(object, reuse, t->n_prompt);
     /* What to give --seed to draw the same again. */
     if (object && opt->sampling.temperature > 0)
         json_object_set_new(object, "seed", json_integer((json_int_t)opt->sampling.seed));
@@ -184,8 +185,9 @@ static lull_status answer(args *a, lull_generate_options *opt, int *rc, lull_err
 
     double woken = lull_clock_ms();
     LULL_TRY(eval_prompt(a, model, session, &said, text, n_bytes, err));
+    lull_reuse reuse = lull_session_reuse(session);
     lull_cmd_timings t = {.n_prompt = lull_session_n_tokens(session),
-                          .n_evaluated = (size_t)lull_session_reuse(session).computed,
+                          .n_evaluated = (size_t)reuse.computed,
                           .load_ms = lull_model_get_info(model).load_ms,
                           .wake_ms = a->state.wake ? woken - start : 0,
                           .prompt_ms = lull_clock_ms() - woken};
@@ -200,8 +202,13 @@ static lull_status answer(args *a, lull_generate_options *opt, int *rc, lull_err
     t.first_token_ms = t.prompt_ms + result.first_ms;
     t.gen_ms = result.total_ms;
     t.decode_ms = result.total_ms - result.first_ms;
+<<<<<<< HEAD
     LULL_TRY(finish(a, model, session, &said, &out, result.finish, err));
     if (a->as_json) *rc = print_json(session, &t, &out, opt, result.finish);
+=======
+    LULL_TRY(finish(a, session, &said, &out, err));
+    if (a->as_json) *rc = print_json(session, &t, reuse, &out, opt, result.finish);
+>>>>>>> 2b17b9f (run: computed_tokens counts the prompt, so that it adds up)
     if (a->stats) lull_cmd_print_stats(model, session, &t);
     if (lull_interrupt_signal()) *rc = 128 + lull_interrupt_signal();
 done:

@@ -107,11 +107,13 @@ void lull_cmd_state_close(lull_cmd_state *st)
     st->source = st->store = NULL;
 }
 
-void lull_cmd_put_reuse(json_t *object, const lull_session *s)
+void lull_cmd_put_reuse(json_t *object, lull_reuse r, size_t n_tokens)
 {
-    lull_reuse r = lull_session_reuse(s);
+    /* Of what was woken, something may have been forgotten again. */
+    uint64_t reused = n_tokens > r.computed ? n_tokens - r.computed : 0;
+    uint64_t memory = r.from_memory < reused ? r.from_memory : reused;
     json_object_set_new(object, "reused_tokens",
-                        json_pack("{s:I, s:I}", "memory", (json_int_t)r.from_memory, "disk",
-                                  (json_int_t)r.from_disk));
+                        json_pack("{s:I, s:I}", "memory", (json_int_t)memory, "disk",
+                                  (json_int_t)(reused - memory)));
     json_object_set_new(object, "computed_tokens", json_integer((json_int_t)r.computed));
 }

@@ -53,7 +53,8 @@ void lull_cmd_state_close(lull_cmd_state *st);
 LULL_NODISCARD lull_status lull_cmd_set_text(lull_session *s, const char *key, const char *text,
                                              lull_error *err);
 
-/* {"reused_tokens": {"memory": n, "disk": n}, "computed_tokens": n} into an object. */
-void lull_cmd_put_reuse(json_t *object, const lull_session *s);
+/* {"reused_tokens": {"memory": n, "disk": n}, "computed_tokens": n} into an object: how n_tokens came to be
+ * there, which they add up to. */
+void lull_cmd_put_reuse(json_t *object, lull_reuse r, size_t n_tokens);
 
 #endif
