@@ -202,13 +202,8 @@ static lull_status answer(args *a, lull_generate_options *opt, int *rc, lull_err
     t.first_token_ms = t.prompt_ms + result.first_ms;
     t.gen_ms = result.total_ms;
     t.decode_ms = result.total_ms - result.first_ms;
-<<<<<<< HEAD
     LULL_TRY(finish(a, model, session, &said, &out, result.finish, err));
-    if (a->as_json) *rc = print_json(session, &t, &out, opt, result.finish);
-=======
-    LULL_TRY(finish(a, session, &said, &out, err));
     if (a->as_json) *rc = print_json(session, &t, reuse, &out, opt, result.finish);
->>>>>>> 2b17b9f (run: computed_tokens counts the prompt, so that it adds up)
     if (a->stats) lull_cmd_print_stats(model, session, &t);
     if (lull_interrupt_signal()) *rc = 128 + lull_interrupt_signal();
 done:
