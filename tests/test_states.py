@@ -179,7 +179,7 @@ class Generation(Case):
             stop = re.search(r"[ -~]{2,6}", whole["text"][len(whole["text"]) // 2:])[0]
             flags = SAMPLED + ["--stop", stop]
             whole = self.lull.json("run", model, "-p", "Once upon", *flags, "-n", 60)
-            self.assertEqual(whole["finish_reason"], "stop")
+            self.assertEqual(whole["finish_reason"], "stop_string")
             text, n = "", 0
             piece = self.lull.json("run", model, "-p", "Once upon", *flags, "-n", 1, "--sleep", "h")
             while True:
@@ -188,7 +188,7 @@ class Generation(Case):
                     break
                 piece = self.lull.json("run", model, "--wake", "h", "-n", 1, "--sleep", "h")
             self.assertEqual((text, n, piece["finish_reason"]),
-                             (whole["text"], len(whole["tokens"]), "stop"))
+                             (whole["text"], len(whole["tokens"]), "stop_string"))
 
     def test_interrupted(self):
         whole = self.text(self.spm, "-p", "It was", *SAMPLED, "-n", 3000)

@@ -264,6 +264,7 @@ int lull_cmd_run(int argc, char **argv)
     if (rc >= 0) return rc;
     lull_error err;
     rc = LULL_EXIT_OK;
-    if (answer(&a, &opt, &rc, &err) != LULL_OK) return lull_cmd_fail("run", &err);
+    if (answer(&a, &opt, &rc, &err) != LULL_OK) rc = lull_cmd_fail("run", &err);
+    lull_sampling_fini(&a.sampling);
     return rc;
 }

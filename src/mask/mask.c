@@ -174,11 +174,20 @@ static void walk(lull_masker *m, lull_place place)
     }
 }
 
-/* m->ranks as a mask by token. */
+static void allow(kept_mask *k, size_t *at, int32_t id)
+{
+    if (k->bits)
+        k->bits[id / 64] |= (uint64_t)1 << (id % 64);
+    else
+        k->ids[(*at)++] = id;
+}
+
+/* m->ranks as a mask by token, with the tokens that end the text where it may end. */
 static lull_status keep(lull_masker *m, kept_mask *out, lull_error *err)
 {
     const lull_trie *t = m->trie;
-    size_t n_ranks = t->n_tokens / 64 + 1, n = 0;
+    bool is_complete = lull_masker_is_complete(m);
+    size_t n_ranks = t->n_tokens / 64 + 1, n = is_complete ? t->n_ends : 0, at = 0;
     for (size_t w = 0; w < n_ranks; w++) n += (size_t)__builtin_popcountll(m->ranks[w]);
     kept_mask k = {.n = (uint32_t)n};
     if (n <= FEW)
@@ -186,15 +195,10 @@ static lull_status keep(lull_masker *m, kept_mask *out, lull_error *err)
     else
         k.bits = calloc(m->n_words, sizeof *k.bits);
     if (!k.ids && !k.bits) return lull_fail(err, LULL_ENOMEM, "no memory for a mask");
-    size_t at = 0;
     for (size_t w = 0; w < n_ranks; w++)
-        for (uint64_t word = m->ranks[w]; word; word &= word - 1) {
-            int32_t id = t->tokens[w * 64 + (size_t)__builtin_ctzll(word)];
-            if (k.bits)
-                k.bits[id / 64] |= (uint64_t)1 << (id % 64);
-            else
-                k.ids[at++] = id;
-        }
+        for (uint64_t word = m->ranks[w]; word; word &= word - 1)
+            allow(&k, &at, t->tokens[w * 64 + (size_t)__builtin_ctzll(word)]);
+    for (size_t i = 0; is_complete && i < t->n_ends; i++) allow(&k, &at, t->ends[i]);
     *out = k;
     m->mask_bytes += k.bits ? m->n_words * 8 : (n + 1) * 4;
     return LULL_OK;

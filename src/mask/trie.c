@@ -104,7 +104,20 @@ static int count_chars(lull_trie *t, uint32_t i, expected e)
     return n;
 }
 
-lull_status lull_trie_new(int n_vocab, lull_token_text_fn get_text, const void *user,
+static lull_status note_ends(lull_trie *t, bool (*is_end)(const void *user, int32_t token),
+                             const void *user, lull_error *err)
+{
+    for (int32_t id = 0; id < t->n_vocab; id++) t->n_ends += is_end(user, id);
+    t->ends = malloc((t->n_ends + 1) * sizeof *t->ends);
+    if (!t->ends) return lull_fail(err, LULL_ENOMEM, "no memory for a trie of the vocabulary");
+    size_t n = 0;
+    for (int32_t id = 0; id < t->n_vocab; id++)
+        if (is_end(user, id)) t->ends[n++] = id;
+    return LULL_OK;
+}
+
+lull_status lull_trie_new(int n_vocab, lull_token_text_fn get_text,
+                          bool (*is_end)(const void *user, int32_t token), const void *user,
                           lull_trie **out, lull_error *err)
 {
     lull_status st = LULL_OK;
@@ -116,10 +129,11 @@ lull_status lull_trie_new(int n_vocab, lull_token_text_fn get_text, const void *
     if (!t || !texts)
         LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for a trie of the vocabulary"));
     t->n_vocab = n_vocab;
+    LULL_TRY(note_ends(t, is_end, user, err));
     for (int32_t id = 0; id < n_vocab; id++) {
         size_t n_bytes;
         const char *bytes = get_text(user, id, &n_bytes);
-        if (n_bytes == 0 || n_bytes > MAX_TEXT) continue;
+        if (n_bytes == 0 || n_bytes > MAX_TEXT || is_end(user, id)) continue;
         texts[n++] = (text){bytes, (uint32_t)n_bytes, id};
         if (n_bytes > t->depth) t->depth = n_bytes;
     }
@@ -145,5 +159,6 @@ void lull_trie_free(lull_trie *t)
     if (!t) return;
     free(t->nodes);
     free(t->tokens);
+    free(t->ends);
     free(t);
 }

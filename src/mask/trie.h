@@ -21,7 +21,9 @@ struct lull_trie {
     uint32_t n_nodes, nodes_cap;
     int32_t *tokens; /* [n_tokens] ids */
     uint32_t n_tokens;
-    size_t depth; /* bytes of the longest text */
+    size_t depth;  /* bytes of the longest text */
+    int32_t *ends; /* [n_ends] tokens that end a text, ascending */
+    size_t n_ends;
 };
 
 #endif
