@@ -121,7 +121,7 @@ static void answer(chat *c)
     else
         LULL_TRY(lull_conversation_add(&c->said, "assistant", c->answer.data ? c->answer.data : "",
                                        c->answer.n_bytes, &err));
-    lull_conversation_note_said(&c->said, c->model, c->session, result.finish);
+    lull_conversation_note_said(&c->said, c->session, result.finish);
     c->is_cut = false;
     if (c->stats_each_turn) lull_cmd_print_stats(c->model, c->session, &c->timings);
 done:

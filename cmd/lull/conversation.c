@@ -51,8 +51,8 @@ lull_status lull_conversation_add(lull_conversation *c, const char *role, const 
     return LULL_OK;
 }
 
-void lull_conversation_note_said(lull_conversation *c, const lull_model *model,
-                                 const lull_session *s, lull_finish finish)
+void lull_conversation_note_said(lull_conversation *c, const lull_session *s,
+                                 lull_finish finish)
 {
     size_t n = lull_session_n_tokens(s);
     /* What a stop string cut off is in the tokens, and not in the message. */

@@ -289,7 +289,11 @@ int32_t lull_sampler_choose(lull_sampler *s, const float *logits, const lull_mas
         if (s->counts) penalise(s, tokens, n);
         logits = s->adjusted;
     }
-    if (!s->candidates)
-        return mask ? argmax_masked(logits, mask, s->n_vocab) : argmax(logits, s->n_vocab);
+    if (!s->candidates) {
+        /* What the model would say freely is allowed most of the time. */
+        int32_t best = mask && mask->ids ? -1 : argmax(logits, s->n_vocab);
+        bool is_good = !mask || (best >= 0 && lull_mask_has(mask, best));
+        return is_good ? best : argmax_masked(logits, mask, s->n_vocab);
+    }
     return draw(s, gather(s, logits, mask), n);
 }
