@@ -96,7 +96,7 @@ typedef struct lull_fact {
 
 typedef struct lull_todo {
     uint32_t schema;
-    uint8_t kind; /* schema_shape.c */
+    uint8_t kind; /* lull_todo_kind */
     size_t index; /* of the choice within the keyword */
     const struct lull_todo *next;
 } lull_todo;
@@ -134,7 +134,8 @@ typedef struct lull_goal_facts {
     bool is_expanded, is_open; /* open: being expanded */
     bool is_unsure;            /* a shape was dropped that was unsure */
     bool is_queued;
-    bool is_possible;
+    bool is_empty[2];    /* found so; [1]: exactly */
+    uint8_t look[2];     /* looked at so many levels, and found possible */
 } lull_goal_facts;
 
 /* ---- the compiler --------------------------------------------------------------------------------- */
@@ -169,8 +170,8 @@ typedef struct lull_compiler {
     size_t n_languages, languages_cap;
     size_t n_states; /* of all of them */
     size_t n_steps;
-    uint32_t n_look; /* levels of lull_goal_is_empty */
-    json_t *made;    /* owned array: schemas that were made up, for parts of "const" */
+    uint32_t n_open; /* goals being expanded, inside each other */
+    json_t *made;    /* owned object: schemas that were made up for a "const", by its address */
     json_t *patterns; /* owned object: pattern or format: number of its language */
 
     /* Expressions that stand everywhere. */
@@ -196,13 +197,44 @@ lull_status lull_schema_refuse(lull_compiler *c, uint32_t schema, const char *ke
 LULL_NODISCARD lull_status lull_goal_of(lull_compiler *c, const lull_literal *literals, size_t n,
                                         lull_goal *out);
 /* Its rule, which will be written. */
-lull_expr lull_goal_rule(lull_compiler *c, lull_goal goal);
-/* Not satisfied by anything, as far as a few levels tell. is_exact: only what the schema itself tells. */
-LULL_NODISCARD lull_status lull_goal_is_empty(lull_compiler *c, lull_goal goal, bool is_exact,
-                                              bool *is_empty);
+LULL_NODISCARD lull_status lull_goal_rule(lull_compiler *c, lull_goal goal, lull_expr *out);
 
 /* schema_shape.c: the shapes of a goal. */
 LULL_NODISCARD lull_status lull_goal_expand(lull_compiler *c, lull_goal goal);
+/* Satisfied by nothing, as far as `look` levels of members and items tell. is_exact: by the schema itself, not
+ * by languages that hold less. */
+LULL_NODISCARD lull_status lull_goal_is_empty(lull_compiler *c, lull_goal goal, bool is_exact,
+                                              unsigned look, bool *is_empty);
+
+/* schema_keyword.c: what keywords ask of a shape, and what their denial asks. */
+typedef struct lull_work { /* the shapes of a goal in the making */
+    lull_shape *shapes;    /* owned [n] */
+    uint32_t n, cap;
+} lull_work;
+typedef enum lull_todo_kind {
+    LULL_TODO_HOLDS, /* the schema holds */
+    LULL_TODO_FAILS, /* it does not */
+    LULL_TODO_ANY_OF,
+    LULL_TODO_ONE_OF,
+    LULL_TODO_IF,
+    LULL_TODO_ENUM,            /* of arrays and objects, too */
+    LULL_TODO_NEEDS_KEYS,      /* "dependentRequired", member `index` */
+    LULL_TODO_NEEDS_SCHEMA     /* "dependentSchemas", member `index` */
+} lull_todo_kind;
+bool lull_schema_is_keyword(const char *key); /* that can forbid anything */
+/* Narrow the shape to what satisfies the schema, choices aside. */
+LULL_NODISCARD lull_status lull_shape_hold(lull_compiler *c, lull_shape *s, uint32_t schema);
+/* The shapes of s that do not satisfy it. */
+LULL_NODISCARD lull_status lull_shape_fail(lull_compiler *c, const lull_shape *s, uint32_t schema,
+                                           lull_work *out);
+LULL_NODISCARD lull_status lull_shape_add(lull_compiler *c, lull_work *w, const lull_shape *s);
+LULL_NODISCARD lull_status lull_shape_todo(lull_compiler *c, lull_shape *s, lull_todo_kind kind,
+                                           uint32_t schema, size_t index);
+LULL_NODISCARD lull_status lull_shape_fact(lull_compiler *c, lull_shape *s, const char *key, int kind,
+                                           lull_literal literal);
+/* One of the values [n], scalars only. */
+LULL_NODISCARD lull_status lull_shape_one_of(lull_compiler *c, lull_shape *s, uint32_t schema,
+                                             const json_t *const *values, size_t n);
 
 /* schema_string.c */
 /* Keep a language: it is freed with the compiler. Counts its states. */
