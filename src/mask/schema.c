@@ -472,7 +472,7 @@ lull_status lull_goal_of(lull_compiler *c, const lull_literal *literals, size_t 
     if (c->n_goals >= LULL_SCHEMA_MAX_GOALS) LULL_TRY(too_large(c));
     LULL_TRY(grow(c, &c->goals, c->n_goals, &c->goals_cap, sizeof *c->goals));
     lull_literal *kept = lull_schema_alloc(c, n * sizeof *kept);
-    if (!kept) LULL_TRY(c->err ? c->err->code : LULL_EFULL);
+    if (!kept) LULL_TRY(c->err->code);
     memcpy(kept, own, n * sizeof *kept);
     c->goals[c->n_goals] = (lull_goal_facts){.literals = kept, .n_literals = n};
     *slot = c->n_goals + 1;
@@ -503,6 +503,7 @@ static lull_status write_goal(lull_compiler *c, lull_goal goal)
     lull_status st = lull_goal_expand(c, goal);
     if (st != LULL_OK) return st;
     lull_goal_facts f = c->goals[goal];
+    c->here = f.n_literals ? f.literals[0].schema : 0;
     lull_expr *options = malloc((f.n_shapes * 7 + 1) * sizeof *options);
     if (!options) return no_memory(c);
     size_t n = 0;
@@ -541,10 +542,10 @@ static lull_status compile(lull_compiler *c, lull_expr *start)
     lull_goal goal;
     lull_status st;
     c->made = json_object();
-    c->patterns = json_object();
+    c->known = json_object();
     c->n_goal_slots = 4 * 16384; /* more than twice LULL_SCHEMA_MAX_GOALS */
     c->goal_slots = calloc(c->n_goal_slots, sizeof *c->goal_slots);
-    if (!c->made || !c->patterns || !c->goal_slots) return no_memory(c);
+    if (!c->made || !c->known || !c->goal_slots) return no_memory(c);
     LULL_TRY(lull_schema_at(c, c->root, ROOT, NULL, NULL, &root));
     const lull_char_range space = {' ', ' '};
     lull_expr may_space = lull_expr_repeat(c->g, lull_expr_chars(c->g, &space, 1), 0, 1);
@@ -564,7 +565,8 @@ done:
 lull_status lull_schema_compile(const char *schema, size_t n_bytes, lull_grammar *g, lull_expr *start,
                                 lull_error *err)
 {
-    lull_compiler c = {.g = g, .err = err};
+    lull_error own;
+    lull_compiler c = {.g = g, .err = err ? err : &own};
     lull_status st = parse(&c, schema, n_bytes);
     if (st == LULL_OK) st = compile(&c, start);
     for (size_t i = 0; i < c.n_languages; i++) lull_regular_free(c.languages[i]);
@@ -575,7 +577,7 @@ lull_status lull_schema_compile(const char *schema, size_t n_bytes, lull_grammar
     free(c.goal_slots);
     free(c.queue);
     json_decref(c.made);
-    json_decref(c.patterns);
+    json_decref(c.known);
     json_decref(c.root);
     lull_arena_fini(&c.arena);
     return st;

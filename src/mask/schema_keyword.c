@@ -364,27 +364,76 @@ done:
     return st;
 }
 
+static void raise_min(lull_numbers *n, const lull_decimal *min, bool is_above)
+{
+    int order = n->min ? lull_decimal_compare(min, n->min) : 1;
+    if (order > 0) n->is_above = is_above;
+    if (order == 0) n->is_above |= is_above;
+    if (order > 0) n->min = min;
+}
+
+static void lower_max(lull_numbers *n, const lull_decimal *max, bool is_below)
+{
+    int order = n->max ? lull_decimal_compare(max, n->max) : -1;
+    if (order < 0) n->is_below = is_below;
+    if (order == 0) n->is_below |= is_below;
+    if (order < 0) n->max = max;
+}
+
+/* Formats of OpenAPI, for numbers. */
+static lull_status hold_number_format(lull_compiler *c, lull_shape *s, const char *name, bool *is_known)
+{
+    static const struct {
+        const char *name, *min, *max;
+    } formats[] = {{"int32", "2147483648", "2147483647"},
+                   {"int64", "9223372036854775808", "9223372036854775807"},
+                   {"float", NULL, NULL},
+                   {"double", NULL, NULL}};
+    *is_known = false;
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        if (strcmp(formats[i].name, name) != 0) continue;
+        *is_known = true;
+        if (!formats[i].min) continue;
+        lull_decimal *d = lull_schema_alloc(c, 2 * sizeof *d);
+        if (!d) return c->err->code;
+        d[0] = (lull_decimal){formats[i].min, "", true};
+        d[1] = (lull_decimal){formats[i].max, "", false};
+        raise_min(&s->numbers, &d[0], false);
+        lower_max(&s->numbers, &d[1], false);
+    }
+    return LULL_OK;
+}
+
 static lull_status hold_format(lull_compiler *c, lull_shape *s, uint32_t schema, const json_t *v)
 {
     const lull_regular *language;
-    bool is_exact;
+    lull_format_kind kind;
+    bool is_known;
+    lull_status st;
     if (!json_is_string(v)) return wrong(c, schema, "format", "the name of a format");
-    lull_status st = lull_format_find(c, schema, json_string_value(v), &language, &is_exact);
-    if (st != LULL_OK || !language) return st;
-    return lull_languages_add(c, &s->strings.in, language, !is_exact);
+    LULL_TRY(hold_number_format(c, s, json_string_value(v), &is_known));
+    if (is_known) return LULL_OK;
+    LULL_TRY(lull_format_find(c, schema, json_string_value(v), &language, &kind));
+    LULL_TRY(lull_languages_add(c, &s->strings.in, language, kind == LULL_FORMAT_STRICT));
+done:
+    return st;
 }
 
 static lull_status fail_format(lull_compiler *c, const lull_shape *s, uint32_t schema, const json_t *v,
                                lull_work *out)
 {
     const lull_regular *language, *others;
-    bool is_exact;
-    lull_shape rest = of_type(s, LULL_JSON_STRING);
-    if (!json_is_string(v)) return wrong(c, schema, "format", "the name of a format");
+    lull_format_kind kind;
+    bool is_known;
+    lull_shape rest = *s;
     lull_status st;
-    LULL_TRY(lull_format_find(c, schema, json_string_value(v), &language, &is_exact));
-    if (!language || !rest.types) return LULL_OK;
-    if (!is_exact) return refuse_denial(c, schema, "format");
+    if (!json_is_string(v)) return wrong(c, schema, "format", "the name of a format");
+    LULL_TRY(hold_number_format(c, &rest, json_string_value(v), &is_known));
+    if (is_known) return refuse_denial(c, schema, "format");
+    rest = of_type(s, LULL_JSON_STRING);
+    LULL_TRY(lull_format_find(c, schema, json_string_value(v), &language, &kind));
+    if (!rest.types) return LULL_OK;
+    if (kind != LULL_FORMAT_EXACT) return refuse_denial(c, schema, "format");
     LULL_TRY(lull_schema_not(c, language, &others));
     LULL_TRY(lull_languages_add(c, &rest.strings.in, others, false));
     LULL_TRY(lull_shape_add(c, out, &rest));
@@ -404,22 +453,6 @@ static lull_status decimal_at(lull_compiler *c, uint32_t schema, const char *key
     return lull_decimal_of(c, schema, keyword, v, d);
 }
 
-static void raise(lull_numbers *n, const lull_decimal *min, bool is_above)
-{
-    int order = n->min ? lull_decimal_compare(min, n->min) : 1;
-    if (order > 0) n->is_above = is_above;
-    if (order == 0) n->is_above |= is_above;
-    if (order > 0) n->min = min;
-}
-
-static void lower(lull_numbers *n, const lull_decimal *max, bool is_below)
-{
-    int order = n->max ? lull_decimal_compare(max, n->max) : -1;
-    if (order < 0) n->is_below = is_below;
-    if (order == 0) n->is_below |= is_below;
-    if (order < 0) n->max = max;
-}
-
 /* A bound as it stands, or its opposite: from above or below, with the bound itself or without. */
 static lull_status bound(lull_compiler *c, lull_shape *s, uint32_t schema, const char *keyword,
                          const json_t *v, bool is_min, bool is_strict)
@@ -427,8 +460,8 @@ static lull_status bound(lull_compiler *c, lull_shape *s, uint32_t schema, const
     const lull_decimal *d;
     lull_status st = decimal_at(c, schema, keyword, v, &d);
     if (st != LULL_OK) return st;
-    if (is_min) raise(&s->numbers, d, is_strict);
-    if (!is_min) lower(&s->numbers, d, is_strict);
+    if (is_min) raise_min(&s->numbers, d, is_strict);
+    if (!is_min) lower_max(&s->numbers, d, is_strict);
     return LULL_OK;
 }
 
@@ -1281,6 +1314,7 @@ lull_status lull_shape_hold(lull_compiler *c, lull_shape *s, uint32_t schema)
     if (json_is_false(value)) s->types = 0;
     json_object_foreach((json_t *)value, key, v) {
         const struct keyword *k = find_keyword(key);
+        c->here = schema;
         if (k) LULL_TRY(k->hold(c, s, schema, v));
     }
 done:
@@ -1296,6 +1330,7 @@ lull_status lull_shape_fail(lull_compiler *c, const lull_shape *s, uint32_t sche
     if (json_is_false(value)) return lull_shape_add(c, out, s);
     json_object_foreach((json_t *)value, key, v) {
         const struct keyword *k = find_keyword(key);
+        c->here = schema;
         if (k && !k->fail) {
             lull_shape none = *s;
             LULL_TRY(k->hold(c, &none, schema, v)); /* refuses */

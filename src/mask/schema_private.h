@@ -85,11 +85,13 @@ typedef struct lull_part {
     const struct lull_part *next;
 } lull_part;
 
+enum { LULL_FACT_REQUIRED, LULL_FACT_ABSENT, LULL_FACT_HOLDS };
+
 /* What is known of one key, or of one item, beside the parts. */
 typedef struct lull_fact {
     const char *key;
     size_t n_key; /* the index of an item, without a key */
-    enum { LULL_FACT_REQUIRED, LULL_FACT_ABSENT, LULL_FACT_HOLDS } kind;
+    int kind; /* LULL_FACT_… */
     lull_literal literal; /* HOLDS: if it is there, it satisfies this */
     const struct lull_fact *next;
 } lull_fact;
@@ -116,7 +118,8 @@ typedef struct lull_shape {
     uint32_t contains;             /* a schema with "contains"; UINT32_MAX: none */
 
     const lull_part *objects;
-    const lull_fact *facts;
+    const lull_fact *facts; /* REQUIRED, ABSENT */
+    const lull_fact *rules; /* HOLDS */
     const lull_literal *key_names; /* schemas of keys, [n_key_names] */
     size_t n_key_names;
     uint64_t min_members, max_members;
@@ -172,11 +175,11 @@ typedef struct lull_compiler {
     size_t n_steps;
     uint32_t n_open; /* goals being expanded, inside each other */
     json_t *made;    /* owned object: schemas that were made up for a "const", by its address */
-    json_t *patterns; /* owned object: pattern or format: number of its language */
+    json_t *known;   /* owned object: number of a language, by how it was made */
+    uint32_t here;   /* the schema at work, for messages about its languages */
 
     /* Expressions that stand everywhere. */
-    lull_expr colon, comma, quote, any_key, any_char, digits_any, digits_integer;
-    bool has_any_key, has_any_char, has_digits_any, has_digits_integer;
+    lull_expr colon, comma, quote, any_string, any_char, any_number, any_integer;
 } lull_compiler;
 
 /* schema.c */
@@ -237,36 +240,50 @@ LULL_NODISCARD lull_status lull_shape_one_of(lull_compiler *c, lull_shape *s, ui
                                              const json_t *const *values, size_t n);
 
 /* schema_string.c */
-/* Keep a language: it is freed with the compiler. Counts its states. */
-LULL_NODISCARD lull_status lull_schema_keep(lull_compiler *c, lull_regular *language);
+/* The regular expression of a keyword, anywhere in the text. */
 LULL_NODISCARD lull_status lull_schema_pattern(lull_compiler *c, uint32_t schema, const char *keyword,
                                                const char *pattern, size_t n_bytes,
                                                const lull_regular **out);
-LULL_NODISCARD lull_status lull_schema_whole(lull_compiler *c, const char *regex,
-                                             const lull_regular **out); /* our own, the whole text */
+/* One of our own, for the whole text. */
+LULL_NODISCARD lull_status lull_schema_whole(lull_compiler *c, const char *regex, const lull_regular **out);
 LULL_NODISCARD lull_status lull_schema_not(lull_compiler *c, const lull_regular *a,
                                            const lull_regular **out);
+/* a NULL: everything. */
 LULL_NODISCARD lull_status lull_schema_both(lull_compiler *c, const lull_regular *a,
                                             const lull_regular *b, const lull_regular **out);
+LULL_NODISCARD lull_status lull_schema_either(lull_compiler *c, const lull_regular *a,
+                                              const lull_regular *b, const lull_regular **out);
 /* One of texts [n], which are sorted. */
 LULL_NODISCARD lull_status lull_schema_one_of(lull_compiler *c, const lull_text *texts, size_t n,
                                               const lull_regular **out);
+/* The language that was made that way, or NULL; and remember one, which is freed with the compiler. how NULL:
+ * it will not be asked for. */
+const lull_regular *lull_schema_known(lull_compiler *c, const char *how);
+LULL_NODISCARD lull_status lull_schema_keep(lull_compiler *c, const char *how, lull_regular *language);
+lull_status lull_language_failed(lull_compiler *c, lull_status st); /* err has a message; says where */
 LULL_NODISCARD lull_status lull_languages_add(lull_compiler *c, const lull_languages **list,
                                               const lull_regular *language, bool is_strict);
 void lull_texts_sort(lull_text *texts, size_t *n); /* and each once */
-/* All of them in one, lengths included; NULL: every string. Not for a list. */
-LULL_NODISCARD lull_status lull_strings_language(lull_compiler *c, const lull_strings *s,
-                                                 const lull_regular **out);
-/* Work out what is left: lists filtered. is_strict: emptiness is by a strict language. */
+lull_expr lull_texts_write(lull_compiler *c, const lull_text *texts, size_t n); /* sorted; as they are */
+LULL_NODISCARD lull_status lull_text_quote(lull_compiler *c, lull_text text, lull_text *out); /* as JSON */
+
+/* Work out what is left: lists filtered, languages in one. is_strict: emptiness is by a strict language. */
 LULL_NODISCARD lull_status lull_strings_settle(lull_compiler *c, lull_strings *s, bool *is_empty,
                                                bool *is_strict);
-LULL_NODISCARD lull_status lull_strings_write(lull_compiler *c, const lull_strings *s,
-                                              lull_expr *out); /* with the quotes */
-lull_expr lull_text_write(lull_compiler *c, const char *bytes, size_t n_bytes); /* with the quotes */
+/* These are for what is settled. */
+LULL_NODISCARD lull_status lull_strings_language(lull_compiler *c, const lull_strings *s,
+                                                 const lull_regular **out); /* NULL: every string */
+bool lull_strings_match(const lull_strings *s, const char *text, size_t n_bytes);
+LULL_NODISCARD lull_status lull_strings_write(lull_compiler *c, const lull_strings *s, lull_expr *out);
 
-/* schema_format.c: "format". is_exact: neither more nor less than the format's document says. */
+/* schema_format.c: "format" */
+typedef enum lull_format_kind {
+    LULL_FORMAT_EXACT,  /* what the format's document says, neither more nor less */
+    LULL_FORMAT_NEAR,   /* a little less, in ways that make it no other format */
+    LULL_FORMAT_STRICT, /* less */
+} lull_format_kind;
 LULL_NODISCARD lull_status lull_format_find(lull_compiler *c, uint32_t schema, const char *name,
-                                            const lull_regular **out, bool *is_exact);
+                                            const lull_regular **out, lull_format_kind *kind);
 
 /* schema_number.c */
 LULL_NODISCARD lull_status lull_decimal_of(lull_compiler *c, uint32_t schema, const char *keyword,
@@ -276,13 +293,15 @@ bool lull_decimal_is_integer(const lull_decimal *d);
 LULL_NODISCARD lull_status lull_number_multiple(lull_compiler *c, uint32_t schema,
                                                 const lull_decimal *of, const lull_regular **out);
 LULL_NODISCARD lull_status lull_number_integer(lull_compiler *c, const lull_regular **out);
-/* The numbers without an exponent that are not in a. */
+/* Those without an exponent that are not in a. */
 LULL_NODISCARD lull_status lull_number_not(lull_compiler *c, const lull_regular *a,
                                            const lull_regular **out);
 LULL_NODISCARD lull_status lull_number_equal(lull_compiler *c, const lull_decimal *d,
                                              const lull_regular **out);
 LULL_NODISCARD lull_status lull_numbers_settle(lull_compiler *c, lull_numbers *n, bool *is_empty);
 LULL_NODISCARD lull_status lull_numbers_write(lull_compiler *c, const lull_numbers *n, lull_expr *out);
+/* One value, in each of its spellings. */
+LULL_NODISCARD lull_status lull_decimal_write(lull_compiler *c, const lull_decimal *d, lull_expr *out);
 
 /* schema_object.c: items and members. */
 LULL_NODISCARD lull_status lull_member_goal(lull_compiler *c, const lull_shape *s, const char *key,

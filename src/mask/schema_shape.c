@@ -49,9 +49,9 @@ lull_status lull_shape_fact(lull_compiler *c, lull_shape *s, const char *key, in
 {
     lull_fact *fact = lull_schema_alloc(c, sizeof *fact);
     if (!fact) return c->err->code;
-    *fact = (lull_fact){.key = key, .n_key = strlen(key), .kind = (uint8_t)kind, .literal = literal,
-                        .next = s->facts};
-    s->facts = fact;
+    const lull_fact **list = kind == LULL_FACT_HOLDS ? &s->rules : &s->facts;
+    *fact = (lull_fact){.key = key, .n_key = strlen(key), .kind = kind, .literal = literal, .next = *list};
+    *list = fact;
     return LULL_OK;
 }
 
@@ -418,6 +418,7 @@ static bool covers(const lull_shape *a, const lull_shape *b, uint8_t type)
                a->max_items >= b->max_items;
     case LULL_JSON_OBJECT:
         return (!a->objects || a->objects == b->objects) && (!a->facts || a->facts == b->facts) &&
+               (!a->rules || a->rules == b->rules) &&
                (!a->n_key_names || a->key_names == b->key_names) && a->min_members <= b->min_members &&
                a->max_members >= b->max_members;
     default: return true;
