@@ -1,6 +1,6 @@
 /* UTF-8 (Unicode 15, table 3-7). */
-#ifndef LULL_TEXT_UTF8_H
-#define LULL_TEXT_UTF8_H
+#ifndef LULL_BASE_UTF8_H
+#define LULL_BASE_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +22,17 @@ static inline int lull_utf8_length(const uint8_t *s, size_t n)
         highest = 0xbf;
     }
     return length;
+}
+
+/* The character at s [n], n >= 1, and its bytes in *length; *length is as above, and the result
+ * 0, where there is none. */
+static inline uint32_t lull_utf8_decode(const uint8_t *s, size_t n, int *length)
+{
+    *length = lull_utf8_length(s, n);
+    if (*length <= 1) return *length == 1 ? s[0] : 0;
+    uint32_t c = s[0] & (0x7fu >> *length);
+    for (int i = 1; i < *length; i++) c = c << 6 | (s[i] & 0x3f);
+    return c;
 }
 
 #endif
