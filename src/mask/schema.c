@@ -552,6 +552,16 @@ static lull_status compile(lull_compiler *c, lull_expr *start)
     c->colon = lull_expr_sequence(c->g, (lull_expr[]){lull_expr_literal(c->g, ":", 1), may_space}, 2);
     c->comma = lull_expr_sequence(c->g, (lull_expr[]){lull_expr_literal(c->g, ",", 1), may_space}, 2);
     c->quote = lull_expr_literal(c->g, "\"", 1);
+    const lull_regular *text;
+    LULL_TRY(lull_schema_whole(c, "[^]", &text));
+    c->any_char = lull_expr_language(c->g, text, true);
+    LULL_TRY(lull_schema_whole(c, "[^]*", &text));
+    lull_expr any_text = lull_expr_language(c->g, text, true);
+    c->any_string = lull_expr_sequence(c->g, (lull_expr[]){c->quote, any_text, c->quote}, 3);
+    LULL_TRY(lull_schema_whole(c, "-?(?:0|[1-9]\\d*)(?:\\.\\d+)?(?:[eE][+-]?\\d+)?", &text));
+    c->any_number = lull_expr_language(c->g, text, false);
+    LULL_TRY(lull_schema_whole(c, "-?(?:0|[1-9]\\d*)(?:\\.0)?", &text));
+    c->any_integer = lull_expr_language(c->g, text, false);
     LULL_TRY(lull_goal_of(c, &(lull_literal){root, false}, 1, &goal));
     bool is_empty;
     LULL_TRY(lull_goal_is_empty(c, goal, false, LULL_SCHEMA_MAX_LOOK, &is_empty));

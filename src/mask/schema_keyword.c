@@ -34,6 +34,7 @@ static lull_status count_of(lull_compiler *c, uint32_t schema, const char *keywo
                             uint64_t *out)
 {
     double real = json_is_real(v) ? json_real_value(v) : 0;
+    *out = 0;
     if (json_is_integer(v) && json_integer_value(v) >= 0) {
         *out = (uint64_t)json_integer_value(v);
         return LULL_OK;
@@ -274,6 +275,7 @@ static lull_status fail_const(lull_compiler *c, const lull_shape *s, uint32_t sc
 static lull_status list_of(lull_compiler *c, uint32_t schema, const json_t *v, const json_t ***out)
 {
     size_t n = json_array_size(v);
+    *out = NULL;
     if (!json_is_array(v)) return wrong(c, schema, "enum", "a list of values");
     *out = lull_schema_alloc(c, (n + 1) * sizeof **out);
     if (!*out) return c->err->code;
@@ -447,8 +449,8 @@ static lull_status decimal_at(lull_compiler *c, uint32_t schema, const char *key
                               const lull_decimal **out)
 {
     lull_decimal *d = lull_schema_alloc(c, sizeof *d);
-    if (!d) return c->err->code;
     *out = d;
+    if (!d) return c->err->code;
     if (!json_is_number(v)) return wrong(c, schema, keyword, "a number");
     return lull_decimal_of(c, schema, keyword, v, d);
 }

@@ -308,7 +308,8 @@ LULL_NODISCARD lull_status lull_member_goal(lull_compiler *c, const lull_shape *
                                             size_t n_key, lull_goal *out);
 LULL_NODISCARD lull_status lull_item_goal(lull_compiler *c, const lull_shape *s, size_t index,
                                           lull_goal *out);
-size_t lull_items_prefix(lull_compiler *c, const lull_shape *s); /* items that differ from the rest */
+/* Items at the front that differ from the rest. */
+LULL_NODISCARD lull_status lull_items_prefix(lull_compiler *c, const lull_shape *s, size_t *out);
 LULL_NODISCARD lull_status lull_members_write(lull_compiler *c, const lull_shape *s, lull_expr *out);
 LULL_NODISCARD lull_status lull_items_write(lull_compiler *c, const lull_shape *s, lull_expr *out);
 

@@ -112,7 +112,8 @@ static lull_status look_below(lull_compiler *c, lull_shape *s, bool is_exact, un
     }
     is_empty = false;
     if (s->types & LULL_JSON_ARRAY) {
-        size_t n_prefix = lull_items_prefix(c, s);
+        size_t n_prefix;
+        LULL_TRY(lull_items_prefix(c, s, &n_prefix));
         for (size_t i = 0; i <= n_prefix && i < s->min_items && !is_empty; i++) {
             LULL_TRY(lull_item_goal(c, s, i, &goal));
             LULL_TRY(lull_goal_is_empty(c, goal, is_exact, look - 1, &is_empty));
