@@ -27,8 +27,8 @@ enum { LULL_REGULAR_MAX_STATES = 20000 };
 LULL_NODISCARD lull_status lull_regular_parse(const char *pattern, size_t n_bytes, bool is_whole,
                                               lull_regular **out, lull_error *err);
 /* The one text. LULL_EINVAL: not UTF-8. LULL_ENOMEM. */
-LULL_NODISCARD lull_status lull_regular_literal(const char *text, size_t n_bytes, lull_regular **out,
-                                                lull_error *err);
+LULL_NODISCARD lull_status lull_regular_literal(const char *text, size_t n_bytes,
+                                                lull_regular **out, lull_error *err);
 /* All texts of min to max characters; max LULL_REGULAR_ANY: no bound. LULL_EFULL LULL_ENOMEM. */
 #define LULL_REGULAR_ANY UINT32_MAX
 LULL_NODISCARD lull_status lull_regular_length(uint32_t min, uint32_t max, lull_regular **out,
