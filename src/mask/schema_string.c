@@ -171,7 +171,8 @@ lull_status lull_schema_one_of(lull_compiler *c, const lull_text *texts, size_t 
         }
     }
     free(runs);
-    return kept(c, lull_dfa_finish(&d, &made, c->err), NULL, made, out);
+    lull_status st = lull_dfa_finish(&d, &made, c->err);
+    return kept(c, st, NULL, made, out);
 }
 
 lull_status lull_languages_add(lull_compiler *c, const lull_languages **list,
