@@ -236,7 +236,7 @@ class Run(Case):
         stop = next(text[i] for i in range(3, len(text)) if text[i] not in text[:i]
                     and text[i] != "\ufffd")
         out = self.answer(self.bpe, "-p", "Hello", "-n", 12, "--stop", stop, *NO_EOG)
-        self.assertEqual((out["finish_reason"], out["text"]), ("stop", text[:text.index(stop)]))
+        self.assertEqual((out["finish_reason"], out["text"]), ("stop_string", text[:text.index(stop)]))
         out = self.answer(self.bpe, "-p", "Hello", "--ctx", out["prompt_tokens"] + 3, *NO_EOG)
         self.assertEqual(out["finish_reason"], "context")
         out = self.answer(self.bpe, "-p", "Hello", "-n", 0, *NO_EOG)

@@ -205,8 +205,10 @@ static void test_refusals(void **state)
 static void test_finish_names(void **state)
 {
     (void)state;
-    static const char *const names[] = {"length", "stop", "context", "cancelled"};
-    for (int i = 0; i < 4; i++) assert_string_equal(lull_finish_name((lull_finish)i), names[i]);
+    static const char *const names[] = {"length",      "stop",       "context",  "cancelled",
+                                         "stop_string", "stop_token", "complete", "loop_token",
+                                         "loop_line",   "loop_sentence"};
+    for (int i = 0; i < 10; i++) assert_string_equal(lull_finish_name((lull_finish)i), names[i]);
     assert_non_null(lull_finish_name((lull_finish)99));
 }
 
@@ -319,7 +321,7 @@ static void test_stop_strings(void **state)
                 g.n_stop = 2;
                 lull_generate_result r;
                 OK(lull_generate(s, &g, &r, err));
-                assert_int_equal(r.finish, LULL_FINISH_STOP);
+                assert_int_equal(r.finish, LULL_FINISH_STOP_STRING);
                 assert_int_equal(o.n_bytes, first);
                 assert_memory_equal(o.text, whole.text, first);
                 /* The tokens up to the one that completed the stop are in the session. */
@@ -380,7 +382,7 @@ static void test_stop_tokens(void **state)
     g.n_stop_tokens = 2;
     lull_generate_result r;
     OK(lull_generate(s, &g, &r, err));
-    assert_int_equal(r.finish, LULL_FINISH_STOP);
+    assert_int_equal(r.finish, LULL_FINISH_STOP_TOKEN);
     assert_int_equal(r.n_tokens, first + 1); /* the stop token counts, and is in the session */
     assert_int_equal(lull_session_tokens(s)[N_PROMPT + first], tokens[20]);
     for (size_t i = 0; i < o.n_calls; i++) assert_true(o.call_token[i] != tokens[20]);
@@ -517,7 +519,7 @@ static void test_cancel_at_stop(void **state)
         assert_null(strstr(o.text, stop));
         assert_in_range(o.n_calls, 1, call + 1);
         lull_session_free(s);
-        if (r.finish == LULL_FINISH_STOP) break;
+        if (r.finish == LULL_FINISH_STOP_STRING) break;
     }
 }
 

@@ -49,7 +49,7 @@ static int32_t choose_once(const lull_sampling *o, const float *logits, int n_vo
                            const int32_t *tokens, size_t n)
 {
     lull_sampler s = new_sampler(o, n_vocab);
-    int32_t id = lull_sampler_choose(&s, logits, tokens, n);
+    int32_t id = lull_sampler_choose(&s, logits, NULL, tokens, n);
     lull_sampler_fini(&s);
     return id;
 }

@@ -13,7 +13,7 @@ typedef struct args {
     const char *model;
     lull_ints prompts, generated, depths, threads;
     int64_t reps;
-    bool as_json;
+    bool as_json, has_masks;
 } args;
 
 /* A line of the table: n_tokens read at once ("pp512") or one by one ("tg128"), after depth. */
@@ -340,6 +340,8 @@ int lull_cmd_bench(int argc, char **argv)
          "threads (default: $LULL_THREADS, else the cores)"},
         {'r', "reps", "repetitions", LULL_OPT_INT, &a.reps, 1, 1000, "N",
          "repetitions of each, after one that does not count (default: 5)"},
+        {0, "mask", "masks", LULL_OPT_FLAG, &a.has_masks, 0, 0, NULL,
+         "measure what holding a text to a grammar costs, instead"},
         {0, "json", NULL, LULL_OPT_FLAG, &a.as_json, 0, 0, NULL, "print JSON"},
     };
     const lull_cli cli = {
@@ -357,6 +359,11 @@ int lull_cmd_bench(int argc, char **argv)
     lull_error err;
     bench b = {.a = &a};
     rc = LULL_EXIT_OK;
+    if (a.has_masks) {
+        int n_threads = a.threads.n ? (int)a.threads.v[0] : 0;
+        lull_status st = lull_bench_masks(a.model, n_threads, a.as_json, &rc, &err);
+        return st == LULL_OK ? rc : lull_cmd_fail("bench", &err);
+    }
     if (measure_all(&b, &rc, &err) != LULL_OK) return lull_cmd_fail("bench", &err);
     return rc;
 }

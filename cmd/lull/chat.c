@@ -82,6 +82,9 @@ static void tell_finish(const chat *c, lull_finish finish)
     if (finish == LULL_FINISH_LENGTH) note("[cut at %zu tokens, as -n says]", c->opt.max_tokens);
     if (finish == LULL_FINISH_CONTEXT) note("[cut: the context is full]");
     if (finish == LULL_FINISH_CANCELLED) note("[interrupted]");
+    if (finish == LULL_FINISH_LOOP_TOKEN) note("[stopped: the same token again and again]");
+    if (finish == LULL_FINISH_LOOP_LINE) note("[stopped: the same line again and again]");
+    if (finish == LULL_FINISH_LOOP_SENTENCE) note("[stopped: the same sentence again and again]");
 }
 
 /* Answer the last message. Whatever goes wrong, user and assistant take turns afterwards: without
@@ -118,7 +121,7 @@ static void answer(chat *c)
     else
         LULL_TRY(lull_conversation_add(&c->said, "assistant", c->answer.data ? c->answer.data : "",
                                        c->answer.n_bytes, &err));
-    lull_conversation_note_said(&c->said, c->model, c->session, result.finish);
+    lull_conversation_note_said(&c->said, c->session, result.finish);
     c->is_cut = false;
     if (c->stats_each_turn) lull_cmd_print_stats(c->model, c->session, &c->timings);
 done:
@@ -653,6 +656,7 @@ int lull_cmd_chat(int argc, char **argv)
     lull_conversation_fini(&c.said);
     lull_buffer_fini(&c.answer);
     free(c.name);
+    lull_sampling_fini(&a.sampling);
     lull_session_free(c.session);
     lull_model_close(c.model);
     lull_cmd_state_close(&c.state);

@@ -221,6 +221,11 @@ json_t *lull_cmd_roofs_json(const lull_roofs *roofs, size_t n);
 /* A line for each number of threads, on standard output. */
 void lull_cmd_print_roofs(const lull_roofs *roofs, size_t n);
 
+/* ---- bench_mask.c --------------------------------------------------------------------------- */
+
+LULL_NODISCARD lull_status lull_bench_masks(const char *path, int n_threads, bool as_json, int *rc,
+                                            lull_error *err);
+
 /* ---- interrupt.c ---------------------------------------------------------------------------- */
 
 /* From here on the first SIGINT, SIGTERM or SIGHUP is noted and cancels the watched session; the
@@ -235,11 +240,11 @@ int lull_interrupt_signal(void);
 
 /* ---- sampling.c ----------------------------------------------------------------------------- */
 
-enum { LULL_SAMPLING_ROWS = 14 };
+enum { LULL_SAMPLING_ROWS = 19 };
 
 typedef struct lull_sampling_values {
     float floats[7];
-    int64_t integers[6];
+    int64_t integers[7];
 } lull_sampling_values;
 
 /* The generation options that run and chat share. rows goes into a group of the lull_cli. */
@@ -250,6 +255,8 @@ typedef struct lull_cmd_sampling {
     bool ignore_eog;
     lull_strings stop, bias_args;
     lull_logit_bias bias[LULL_STRINGS_CAP];
+    const char *schema_file, *gbnf_file, *regex, *choice, *loop_guard;
+    char *grammar; /* owned, by lull_sampling_fini; NULL: none */
     lull_sampling_values defaults; /* what lull_sampling_is_given compares with */
 } lull_cmd_sampling;
 
@@ -261,7 +268,8 @@ void lull_sampling_keep_defaults(lull_cmd_sampling *a);
 /* After parsing, before lull_sampling_apply: does any option but -n differ from its default? */
 bool lull_sampling_is_given(const lull_cmd_sampling *a);
 /* After parsing: put everything into *opt, which then points into a. Draws a seed when none was
- * given. Returns -1, or LULL_EXIT_USAGE after a message. */
+ * given. Returns -1, or an exit status after a message. */
 int lull_sampling_apply(lull_cmd_sampling *a, const char *verb, lull_generate_options *opt);
+void lull_sampling_fini(lull_cmd_sampling *a);
 
 #endif

@@ -51,12 +51,12 @@ lull_status lull_conversation_add(lull_conversation *c, const char *role, const 
     return LULL_OK;
 }
 
-void lull_conversation_note_said(lull_conversation *c, const lull_model *model,
-                                 const lull_session *s, lull_finish finish)
+void lull_conversation_note_said(lull_conversation *c, const lull_session *s,
+                                 lull_finish finish)
 {
     size_t n = lull_session_n_tokens(s);
-    bool has_stop = finish == LULL_FINISH_STOP &&
-                    (n == 0 || !lull_token_is_eog(model, lull_session_tokens(s)[n - 1]));
+    /* What a stop string cut off is in the tokens, and not in the message. */
+    bool has_stop = finish == LULL_FINISH_STOP_STRING || finish == LULL_FINISH_STOP_TOKEN;
     c->n_said = has_stop ? 0 : n;
 }
 

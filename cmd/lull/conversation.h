@@ -25,8 +25,8 @@ LULL_NODISCARD lull_status lull_conversation_add(lull_conversation *c, const cha
                                                  const char *text, size_t n_bytes, lull_error *err);
 /* An answer was generated and added: the session says it, with all before, unless it ended at a stop
  * string, which stays in the session. */
-void lull_conversation_note_said(lull_conversation *c, const lull_model *model,
-                                 const lull_session *s, lull_finish finish);
+void lull_conversation_note_said(lull_conversation *c, const lull_session *s,
+                                 lull_finish finish);
 /* Take the last message back; nothing when there is none. */
 void lull_conversation_pop(lull_conversation *c);
 void lull_conversation_clear(lull_conversation *c); /* the system message and the base stay */

@@ -142,9 +142,8 @@ static lull_status extend_answer(lull_conversation *said, const lull_session *s,
 }
 
 /* Note the answer, and sleep if that was asked for. */
-static lull_status finish(const args *a, const lull_model *model, lull_session *s,
-                          lull_conversation *said, const output *out, lull_finish how,
-                          lull_error *err)
+static lull_status finish(const args *a, lull_session *s, lull_conversation *said,
+                          const output *out, lull_finish how, lull_error *err)
 {
     lull_status st = LULL_OK;
     const char *text = out->text.data ? out->text.data : "";
@@ -154,7 +153,7 @@ static lull_status finish(const args *a, const lull_model *model, lull_session *
     else if (said->n % 2 == 1) /* a message that waits for its answer */
         LULL_TRY(lull_conversation_add(said, "assistant", text, out->text.n_bytes, err));
     if (said->n > 0) {
-        lull_conversation_note_said(said, model, s, how);
+        lull_conversation_note_said(said, s, how);
         LULL_TRY(lull_conversation_save(said, s, err));
     } else {
         /* A plain prompt is no message: what is there now is the base of a conversation to come. */
@@ -202,7 +201,7 @@ static lull_status answer(args *a, lull_generate_options *opt, int *rc, lull_err
     t.first_token_ms = t.prompt_ms + result.first_ms;
     t.gen_ms = result.total_ms;
     t.decode_ms = result.total_ms - result.first_ms;
-    LULL_TRY(finish(a, model, session, &said, &out, result.finish, err));
+    LULL_TRY(finish(a, session, &said, &out, result.finish, err));
     if (a->as_json) *rc = print_json(session, &t, reuse, &out, opt, result.finish);
     if (a->stats) lull_cmd_print_stats(model, session, &t);
     if (lull_interrupt_signal()) *rc = 128 + lull_interrupt_signal();
@@ -264,6 +263,7 @@ int lull_cmd_run(int argc, char **argv)
     if (rc >= 0) return rc;
     lull_error err;
     rc = LULL_EXIT_OK;
-    if (answer(&a, &opt, &rc, &err) != LULL_OK) return lull_cmd_fail("run", &err);
+    if (answer(&a, &opt, &rc, &err) != LULL_OK) rc = lull_cmd_fail("run", &err);
+    lull_sampling_fini(&a.sampling);
     return rc;
 }

@@ -1,4 +1,6 @@
+#include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -21,6 +23,7 @@ static lull_sampling_values values_of(const lull_cmd_sampling *a)
     v.integers[3] = (int64_t)a->bias_args.n;
     v.integers[4] = (int64_t)a->stop.n;
     v.integers[5] = a->ignore_eog;
+    v.integers[6] = a->schema_file || a->gbnf_file || a->regex || a->choice || a->loop_guard;
     return v;
 }
 
@@ -75,6 +78,16 @@ void lull_sampling_init(lull_cmd_sampling *a, float temperature, float top_p)
          "end before TEXT; may be repeated"},
         {0, "ignore-eos", "ignore-eog", LULL_OPT_FLAG, &a->ignore_eog, 0, 0, NULL,
          "go on past the model's own end"},
+        {0, "json-schema", NULL, LULL_OPT_STRING, &a->schema_file, 0, 0, "FILE",
+         "write JSON as this schema says; {...} is the schema itself"},
+        {0, "grammar", "grammar-file", LULL_OPT_STRING, &a->gbnf_file, 0, 0, "FILE",
+         "write what this GBNF grammar allows"},
+        {0, "regex", NULL, LULL_OPT_STRING, &a->regex, 0, 0, "RE",
+         "write what this regular expression matches"},
+        {0, "choice", NULL, LULL_OPT_STRING, &a->choice, 0, 0, "A,B,C",
+         "write one of these; or a JSON array of texts"},
+        {0, "loop-guard", NULL, LULL_OPT_STRING, &a->loop_guard, 0, 0, "T,L,S",
+         "end when a token, line or sentence came so often (0: never)"},
     };
     memcpy(a->rows, rows, sizeof rows);
     lull_sampling_keep_defaults(a);
@@ -92,6 +105,80 @@ static bool parse_bias(const char *text, lull_logit_bias *out)
     if (end == value || *end || isnan(bias) || bias == INFINITY) return false;
     *out = (lull_logit_bias){.token = (int32_t)id, .bias = (float)bias};
     return true;
+}
+
+/* {"choice": [...]} of "a,b,c", or of a JSON array. NULL: not such a list, or no memory. */
+static char *parts_of_choice(const char *text)
+{
+    json_t *list = *text == '[' ? json_loads(text, 0, NULL) : json_array();
+    for (const char *p = text; *text != '[' && p;) {
+        const char *comma = strchr(p, ',');
+        json_array_append_new(list, json_stringn(p, comma ? (size_t)(comma - p) : strlen(p)));
+        p = comma ? comma + 1 : NULL;
+    }
+    bool is_good = json_array_size(list) > 0;
+    for (size_t i = 0; i < json_array_size(list); i++)
+        is_good &= json_is_string(json_array_get(list, i));
+    json_t *parts = is_good ? json_pack("{s:o}", "choice", list) : NULL;
+    if (!is_good) json_decref(list);
+    char *out = parts ? json_dumps(parts, JSON_COMPACT) : NULL;
+    json_decref(parts);
+    return out;
+}
+
+/* The grammar, read and compiled once so that what is wrong with it is told before a model is opened. */
+static int apply_grammar(lull_cmd_sampling *a, const char *verb, lull_generate_options *opt)
+{
+    int n = !!a->schema_file + !!a->gbnf_file + !!a->regex + !!a->choice;
+    if (n > 1)
+        return lull_cli_usage(verb, "only one of --json-schema, --grammar, --regex and --choice");
+    if (n == 0) return -1;
+    lull_error err;
+    size_t n_bytes;
+    lull_status st = LULL_OK;
+    const char *file = a->schema_file ? a->schema_file : a->gbnf_file;
+    if (a->regex) {
+        opt->grammar_kind = LULL_GRAMMAR_REGEX;
+        a->grammar = strdup(a->regex);
+    } else if (a->choice) {
+        opt->grammar_kind = LULL_GRAMMAR_PARTS;
+        a->grammar = parts_of_choice(a->choice);
+        if (!a->grammar)
+            return lull_cli_usage(verb, "--choice takes texts between commas, or a JSON array of them");
+    } else if (a->schema_file && *a->schema_file == '{') {
+        opt->grammar_kind = LULL_GRAMMAR_JSON_SCHEMA;
+        a->grammar = strdup(a->schema_file);
+        file = NULL;
+    } else {
+        opt->grammar_kind = a->schema_file ? LULL_GRAMMAR_JSON_SCHEMA : LULL_GRAMMAR_GBNF;
+        st = lull_cmd_read_text(NULL, file, &a->grammar, &n_bytes, &err);
+    }
+    if (st == LULL_OK && !a->grammar) st = lull_fail(&err, LULL_ENOMEM, "no memory for a grammar");
+    if (st == LULL_OK) {
+        st = lull_grammar_check(opt->grammar_kind, a->grammar, &err);
+        if (st != LULL_OK && file) lull_error_prefix(&err, "%s", file);
+    }
+    if (st != LULL_OK) return lull_cmd_fail(verb, &err);
+    opt->grammar = a->grammar;
+    return -1;
+}
+
+static int apply_loop_guard(const lull_cmd_sampling *a, const char *verb, lull_generate_options *opt)
+{
+    lull_loop_guard *g = &opt->loop_guard;
+    int n_read = 0;
+    if (!a->loop_guard) return -1;
+    if (sscanf(a->loop_guard, "%d,%d,%d%n", &g->n_tokens, &g->n_lines, &g->n_sentences, &n_read) == 3 &&
+        !a->loop_guard[n_read] && g->n_tokens >= 0 && g->n_lines >= 0 && g->n_sentences >= 0)
+        return -1;
+    return lull_cli_usage(verb, "--loop-guard takes three numbers, such as 256,24,4, not '%s'",
+                          a->loop_guard);
+}
+
+void lull_sampling_fini(lull_cmd_sampling *a)
+{
+    free(a->grammar);
+    a->grammar = NULL;
 }
 
 int lull_sampling_apply(lull_cmd_sampling *a, const char *verb, lull_generate_options *opt)
@@ -119,5 +206,6 @@ int lull_sampling_apply(lull_cmd_sampling *a, const char *verb, lull_generate_op
     opt->stop = a->stop.v;
     opt->n_stop = a->stop.n;
     opt->ignore_eog = a->ignore_eog;
-    return -1;
+    int rc = apply_loop_guard(a, verb, opt);
+    return rc < 0 ? apply_grammar(a, verb, opt) : rc;
 }

@@ -251,13 +251,49 @@ typedef struct lull_sampling {
 LULL_API lull_sampling lull_sampling_default(void); /* greedy, everything off */
 
 typedef enum lull_finish {
-    LULL_FINISH_LENGTH,   /* max_tokens were generated */
-    LULL_FINISH_STOP,     /* a stop string or token, or the model's own end of turn */
-    LULL_FINISH_CONTEXT,  /* the context is full */
-    LULL_FINISH_CANCELLED /* lull_session_cancel(), or on_text returned false */
+    LULL_FINISH_LENGTH,       /* max_tokens were generated */
+    LULL_FINISH_STOP,         /* the model's own end of sequence or of turn */
+    LULL_FINISH_CONTEXT,      /* the context is full */
+    LULL_FINISH_CANCELLED,    /* lull_session_cancel(), or on_text returned false */
+    LULL_FINISH_STOP_STRING,  /* one of `stop` */
+    LULL_FINISH_STOP_TOKEN,   /* one of `stop_tokens` */
+    LULL_FINISH_COMPLETE,     /* the grammar allows nothing more */
+    LULL_FINISH_LOOP_TOKEN,   /* the same token too often: lull_loop_guard */
+    LULL_FINISH_LOOP_LINE,    /* the same line */
+    LULL_FINISH_LOOP_SENTENCE /* the same sentence */
 } lull_finish;
 
-LULL_API const char *lull_finish_name(lull_finish f); /* "length" "stop" "context" "cancelled" */
+/* "length" "stop" "context" "cancelled" "stop_string" "stop_token" "complete" "loop_token" "loop_line"
+ * "loop_sentence" */
+LULL_API const char *lull_finish_name(lull_finish f);
+
+/* What a generated text must be. */
+typedef enum lull_grammar_kind {
+    LULL_GRAMMAR_NONE,
+    LULL_GRAMMAR_JSON_SCHEMA, /* JSON that a schema (draft 2020-12) allows */
+    LULL_GRAMMAR_GBNF,        /* llama.cpp's notation; begins with the rule "root" */
+    LULL_GRAMMAR_REGEX,       /* all of a regular expression (ECMA-262 as far as it is regular) */
+    /* JSON: a string for itself, or {"sequence": [part…]}, {"choice": [part…]}, {"repeat": part, "min",
+     * "max"}, {"regex": string}, {"schema": JSON Schema}. */
+    LULL_GRAMMAR_PARTS
+} lull_grammar_kind;
+/* "none" "json_schema" "gbnf" "regex" "parts" */
+LULL_API const char *lull_grammar_kind_name(lull_grammar_kind kind);
+
+/* Whether a grammar can be compiled, without a model.
+ *   LULL_EINVAL       it is not written as its kind is, with the place; or no text matches it
+ *   LULL_EUNSUPPORTED something in it cannot be honoured, named with its place
+ *   LULL_EFULL        it is too large or nested too deeply;  LULL_ENOMEM */
+LULL_API LULL_NODISCARD lull_status lull_grammar_check(lull_grammar_kind kind, const char *grammar,
+                                                       lull_error *err);
+
+/* End a generation that goes round in circles; 0: never. */
+typedef struct lull_loop_guard {
+    int n_tokens; /* the same token so often in a row */
+    int n_lines;  /* the same line in a row, empty ones apart */
+    int n_sentences; /* the same sentence of 12 bytes or more among the last 64; cut at . ! ?, without regard
+                        to case and spaces */
+} lull_loop_guard;
 
 /* Text as it becomes final: whole UTF-8 characters, never part of a stop string. n_bytes may be 0.
  * `token` is the token just accepted, -1 when held-back text is flushed at the end. Return false to
@@ -271,7 +307,11 @@ typedef struct lull_generate_options {
     size_t n_stop;
     const int32_t *stop_tokens; /* kept [n_stop_tokens], beside the model's own */
     size_t n_stop_tokens;
-    bool ignore_eog; /* go on past the model's own end tokens */
+    bool ignore_eog; /* go on past the model's own end tokens; no effect with a grammar */
+    lull_grammar_kind grammar_kind;
+    const char
+        *grammar; /* kept; NULL without one. What has only one way to go on is not computed. */
+    lull_loop_guard loop_guard;
     bool holds_text; /* what may become a stop string stays held back at the end of the call, for
                              lull_generate_more; otherwise it is handed out */
     lull_text_fn on_text; /* may be NULL */

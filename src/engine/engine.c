@@ -119,6 +119,7 @@ lull_status lull_model_open(const char *path, const lull_model_options *options,
     lull_model *m = calloc(1, sizeof *m);
     if (!m) return lull_fail(err, LULL_ENOMEM, "out of memory");
     pthread_mutex_init(&m->mutex, NULL);
+    pthread_mutex_init(&m->constraint_mutex, NULL);
     LULL_TRY(lull_gguf_open(path, &m->gguf, err));
     LULL_TRY(copy_string(m->gguf, "general.name", &m->name, err));
     LULL_TRY(copy_string(m->gguf, "tokenizer.chat_template", &m->template_text, err));
@@ -138,6 +139,7 @@ done:
 void lull_model_close(lull_model *m)
 {
     if (!m) return;
+    lull_constraints_free(m);
     lull_page_pool_free(m->pool);
     lull_device_free(m->device);
     if (m->core)
@@ -156,6 +158,7 @@ void lull_model_close(lull_model *m)
     free(m->views);
     free(m->owners);
     pthread_mutex_destroy(&m->mutex);
+    pthread_mutex_destroy(&m->constraint_mutex);
     free(m);
 }
 

@@ -9,6 +9,7 @@
 
 #include "jinja.h"
 #include "lull/lull.h"
+#include "mask.h"
 #include "model.h"
 #include "page.h"
 #include "store.h"
@@ -27,6 +28,11 @@ struct lull_model {
     lull_store *store;          /* kept: where prompts are looked up, too; NULL: nowhere */
     double load_ms;
     int n_threads;
+
+    pthread_mutex_t constraint_mutex; /* guards the next two */
+    lull_trie *trie;                  /* of the vocabulary, made when it is first asked for */
+    struct lull_constraint
+        *constraints; /* compiled grammars that nobody uses now, the last one first */
 
     pthread_mutex_t mutex; /* guards the device, the program's memory and all below */
     int max_positions;     /* that the device is planned for */
@@ -118,6 +124,41 @@ json_t *lull_generation_save(const lull_generation *g);
 LULL_NODISCARD lull_status lull_generation_load(lull_generation *g, const json_t *json,
                                                 size_t n_tokens, int n_vocab, lull_error *err);
 
+/* ---- constraint.c ---------------------------------------------------------------------------- */
+
+/* A grammar compiled for a model, at its beginning: the caller's alone until it is given back. Failures of
+ * lull_grammar_check. */
+typedef struct lull_constraint lull_constraint;
+LULL_NODISCARD lull_status lull_constraint_take(lull_model *m, lull_grammar_kind kind,
+                                                const char *text, lull_constraint **out,
+                                                lull_error *err);
+void lull_constraint_give(lull_model *m, lull_constraint *c); /* accepts NULL */
+void lull_constraint_free(lull_constraint *c);
+void lull_constraints_free(lull_model *m); /* and the trie */
+lull_masker *lull_constraint_masker(lull_constraint *c);
+/* The token that must come next, when the text goes on in one way only; -1: the model is to choose.
+ * A function of the text so far alone. scratch: memory to be used again. */
+LULL_NODISCARD lull_status lull_constraint_forced(lull_constraint *c, const lull_tokenizer *t,
+                                                  lull_token_list *scratch, int32_t *token,
+                                                  lull_error *err);
+
+/* ---- loop.c ---------------------------------------------------------------------------------- */
+
+/* What a generated text repeats; zeroed at its beginning. */
+enum { LULL_LOOP_SENTENCES = 64 };
+typedef struct lull_loop {
+    int32_t last_token;
+    int n_tokens, n_lines, most_sentences;
+    uint64_t line, last_line, sentence; /* hashes */
+    size_t line_bytes, sentence_bytes;
+    bool has_space; /* between the words of the sentence */
+    uint64_t sentences[LULL_LOOP_SENTENCES];
+    size_t n_sentences;
+} lull_loop;
+/* Take a token and its text in. LULL_FINISH_LENGTH: no guard was touched. */
+lull_finish lull_loop_push(lull_loop *l, const lull_loop_guard *guard, int32_t token,
+                           const char *text, size_t n_bytes);
+
 /* Choosing a token. A sampler owns scratch memory, so that a step allocates nothing. */
 typedef struct lull_candidate {
     float logit, p; /* p: not normalised */
@@ -137,8 +178,9 @@ LULL_NODISCARD lull_status lull_sampler_init(lull_sampler *s, const lull_samplin
                                              int n_vocab, lull_error *err);
 void lull_sampler_fini(lull_sampler *s);
 /* The next token after tokens [n], whose logits [n_vocab] are given; a function of these, the
- * options and n alone. */
-int32_t lull_sampler_choose(lull_sampler *s, const float *logits, const int32_t *tokens, size_t n);
+ * options, the mask and n alone. mask: not empty; NULL: all tokens are allowed. */
+int32_t lull_sampler_choose(lull_sampler *s, const float *logits, const lull_mask *mask,
+                            const int32_t *tokens, size_t n);
 
 /* Two 32-bit words of Philox4x32-10 (Salmon et al. 2011) for a key and a counter; [0, 1) in steps
  * of 2^-53. */

@@ -17,8 +17,20 @@ const char *lull_finish_name(lull_finish f)
     case LULL_FINISH_STOP: return "stop";
     case LULL_FINISH_CONTEXT: return "context";
     case LULL_FINISH_CANCELLED: return "cancelled";
+    case LULL_FINISH_STOP_STRING: return "stop_string";
+    case LULL_FINISH_STOP_TOKEN: return "stop_token";
+    case LULL_FINISH_COMPLETE: return "complete";
+    case LULL_FINISH_LOOP_TOKEN: return "loop_token";
+    case LULL_FINISH_LOOP_LINE: return "loop_line";
+    case LULL_FINISH_LOOP_SENTENCE: return "loop_sentence";
     }
     return "?";
+}
+
+/* All was said: going on would add nothing. */
+static bool is_final(lull_finish f)
+{
+    return f != LULL_FINISH_LENGTH && f != LULL_FINISH_CONTEXT && f != LULL_FINISH_CANCELLED;
 }
 
 /* Text on its way to the caller. `held` is what may still turn out to be the start of a stop
@@ -96,7 +108,7 @@ static bool outlet_push(outlet *t, int32_t token, lull_finish *finish)
     if (goes_on && !is_stopped) return true;
     t->n_held = 0; /* nothing is left to flush */
     t->detok.n_held = 0;
-    *finish = goes_on ? LULL_FINISH_STOP : LULL_FINISH_CANCELLED;
+    *finish = goes_on ? LULL_FINISH_STOP_STRING : LULL_FINISH_CANCELLED;
     return false;
 }
 
@@ -107,62 +119,144 @@ static void outlet_flush(outlet *t)
     if (t->n_held > 0) hand_out(t, t->n_held, -1);
 }
 
-static bool is_end(const lull_session *s, const lull_generate_options *o, int32_t token)
+/* One generation: where its words go, how tokens are chosen, what watches over it. */
+typedef struct generator {
+    lull_session *s;
+    const lull_generate_options *o;
+    outlet text;
+    lull_sampler sampler;
+    lull_constraint *constraint; /* NULL: none */
+    lull_token_list scratch;
+    lull_loop loop;
+} generator;
+
+static bool is_end(const generator *g, int32_t token, lull_finish *finish)
 {
-    for (size_t i = 0; i < o->n_stop_tokens; i++)
-        if (o->stop_tokens[i] == token) return true;
-    return !o->ignore_eog && lull_tokenizer_is_eog(s->model->tokenizer, token);
+    *finish = LULL_FINISH_STOP_TOKEN;
+    for (size_t i = 0; i < g->o->n_stop_tokens; i++)
+        if (g->o->stop_tokens[i] == token) return true;
+    *finish = LULL_FINISH_STOP;
+    bool is_eog = lull_tokenizer_is_eog(g->s->model->tokenizer, token);
+    return is_eog && (!g->o->ignore_eog || g->constraint);
 }
 
-/* Bring the outlet to where the earlier calls left it: their text goes through it unheard. */
-static void replay(outlet *t, const lull_generate_options *o, const lull_session *s,
-                   const lull_generation *g)
+/* A token's text goes to everybody who follows it. *goes_on false: it ends here, *finish says why. */
+static lull_status take_in(generator *g, int32_t token, bool *goes_on, lull_finish *finish,
+                           lull_error *err)
 {
+    size_t n;
+    const char *text = lull_tokenizer_text(g->s->model->tokenizer, token, false, &n);
+    lull_status st = LULL_OK;
+    if (g->constraint)
+        LULL_TRY(lull_masker_push(lull_constraint_masker(g->constraint), text, n, err));
+    *goes_on = outlet_push(&g->text, token, finish);
+    if (!*goes_on) return LULL_OK;
+    *finish = lull_loop_push(&g->loop, &g->o->loop_guard, token, text, n);
+    *goes_on = *finish == LULL_FINISH_LENGTH;
+done:
+    return st;
+}
+
+static lull_status generator_init(generator *g, lull_session *s, const lull_generate_options *o,
+                                  lull_error *err)
+{
+    *g = (generator){.s = s, .o = o};
+    lull_status st = LULL_OK;
+    LULL_TRY(outlet_init(&g->text, s, o, err));
+    LULL_TRY(lull_sampler_init(&g->sampler, &o->sampling, s->model->core->config.n_vocab, err));
+    if (o->grammar_kind != LULL_GRAMMAR_NONE)
+        LULL_TRY(lull_constraint_take(s->model, o->grammar_kind, o->grammar ? o->grammar : "",
+                                      &g->constraint, err));
+done:
+    return st;
+}
+
+static void generator_fini(generator *g)
+{
+    free(g->text.held);
+    lull_sampler_fini(&g->sampler);
+    lull_constraint_give(g->s->model, g->constraint);
+    lull_token_list_fini(&g->scratch);
+}
+
+/* Bring all to where the earlier calls left it: their text goes through unheard. */
+static lull_status replay(generator *g, const lull_generation *before, lull_error *err)
+{
+    const lull_generate_options *o = g->o;
     lull_generate_options unheard = *o;
+    lull_status st = LULL_OK;
     lull_finish finish;
+    bool goes_on = true;
     unheard.on_text = NULL;
-    t->o = &unheard;
-    for (size_t i = g->start; i < g->end; i++)
-        if (!outlet_push(t, s->tokens[i], &finish)) break;
-    t->o = o;
-    t->n_known = g->n_handed > t->n_handed ? g->n_handed : t->n_handed;
+    g->text.o = &unheard;
+    for (size_t i = before->start; i < before->end && goes_on && st == LULL_OK; i++)
+        st = take_in(g, g->s->tokens[i], &goes_on, &finish, err);
+    g->text.o = o;
+    g->text.n_known = before->n_handed > g->text.n_handed ? before->n_handed : g->text.n_handed;
+    if (st == LULL_EINVAL)
+        st = lull_fail(err, LULL_ECORRUPT, "the state's generation is not a text of its grammar");
+    return st;
 }
 
-/* Generate until something ends it; text: where the words go. */
-static lull_status generate(lull_session *s, const lull_generate_options *o, outlet *text,
-                            lull_generate_result *r, lull_error *err)
+/* The next token; -1: the grammar allows none. Cancelling is LULL_ECANCELLED. */
+static lull_status choose(generator *g, int32_t *token, lull_error *err)
 {
-    lull_sampler sampler = {0};
+    lull_session *s = g->s;
+    lull_mask mask;
+    lull_masker *masker = g->constraint ? lull_constraint_masker(g->constraint) : NULL;
+    lull_status st = LULL_OK;
+    *token = -1;
+    if (masker && lull_masker_is_over(masker)) return LULL_OK;
+    if (masker) {
+        if (atomic_exchange(&s->is_cancelled, false)) return LULL_ECANCELLED;
+        LULL_TRY(lull_constraint_forced(g->constraint, s->model->tokenizer, &g->scratch, token, err));
+        if (*token >= 0) return LULL_OK; /* evaluated with those that follow */
+        LULL_TRY(lull_masker_mask(masker, &mask, err));
+        if (mask.n == 0)
+            LULL_TRY(lull_fail(err, LULL_EUNSUPPORTED,
+                               "the model has no token for what the grammar asks for next"));
+    }
+    LULL_TRY(lull_session_refresh(s, err));
+    if (atomic_exchange(&s->is_cancelled, false)) return LULL_ECANCELLED;
+    *token = lull_sampler_choose(&g->sampler, s->logits, masker ? &mask : NULL, s->tokens, s->n_tokens);
+done:
+    return st;
+}
+
+/* Generate until something ends it. */
+static lull_status generate(generator *g, lull_generate_result *r, lull_error *err)
+{
+    lull_session *s = g->s;
     double start = lull_clock_ms();
     lull_status st = LULL_OK;
-    LULL_TRY(lull_sampler_init(&sampler, &o->sampling, s->model->core->config.n_vocab, err));
-    while (r->n_tokens < o->max_tokens) {
+    bool goes_on = true;
+    while (goes_on && r->n_tokens < g->o->max_tokens) {
+        int32_t token;
         if (lull_session_room(s) == 0) {
             r->finish = LULL_FINISH_CONTEXT;
             break;
         }
-        st = lull_session_refresh(s, err);
-        if (st == LULL_ECANCELLED || (st == LULL_OK && atomic_exchange(&s->is_cancelled, false))) {
+        st = choose(g, &token, err);
+        if (st == LULL_ECANCELLED) {
             st = LULL_OK;
             r->finish = LULL_FINISH_CANCELLED;
             break;
         }
-        if (st != LULL_OK) goto done;
-        int32_t token = lull_sampler_choose(&sampler, s->logits, s->tokens, s->n_tokens);
+        LULL_TRY(st);
+        if (token < 0) {
+            r->finish = LULL_FINISH_COMPLETE;
+            break;
+        }
         s->tokens[s->n_tokens++] = token;
         s->has_logits = false;
         if (r->n_tokens++ == 0) r->first_ms = lull_clock_ms() - start;
-        if (is_end(s, o, token)) {
-            r->finish = LULL_FINISH_STOP;
-            break;
-        }
-        if (!outlet_push(text, token, &r->finish)) break;
+        if (is_end(g, token, &r->finish)) break;
+        LULL_TRY(take_in(g, token, &goes_on, &r->finish, err));
+        if (goes_on) r->finish = LULL_FINISH_LENGTH;
     }
-    bool is_over = r->finish == LULL_FINISH_STOP;
-    if (is_over || !o->holds_text) outlet_flush(text);
+    if (is_final(r->finish) || !g->o->holds_text) outlet_flush(&g->text);
     r->total_ms = lull_clock_ms() - start;
 done:
-    lull_sampler_fini(&sampler);
     return st;
 }
 
@@ -173,16 +267,20 @@ static lull_status generate_after(lull_session *s, const lull_generation *before
 {
     lull_generate_result r = {.finish = LULL_FINISH_LENGTH};
     lull_generation now = {.is_there = true, .options = *o};
-    outlet text = {0};
+    generator g;
     now.start = before ? before->start : s->n_tokens;
-    lull_status st = outlet_init(&text, s, o, err);
-    if (st == LULL_OK && before) replay(&text, o, s, before);
-    if (st == LULL_OK) st = generate(s, o, &text, &r, err);
+    lull_status st = generator_init(&g, s, o, err);
+    if (st != LULL_OK) {
+        generator_fini(&g);
+        return st;
+    }
+    if (before) st = replay(&g, before, err);
+    if (st == LULL_OK) st = generate(&g, &r, err);
     /* On failure, too: the tokens so far are the session's. */
     now.end = s->n_tokens;
     now.finish = st == LULL_OK ? r.finish : LULL_FINISH_CANCELLED;
-    now.n_handed = text.n_handed > text.n_known ? text.n_handed : text.n_known;
-    free(text.held);
+    now.n_handed = g.text.n_handed > g.text.n_known ? g.text.n_handed : g.text.n_known;
+    generator_fini(&g);
     if (result && st == LULL_OK) *result = r;
     lull_status kept = now.end > 0 ? lull_generation_copy(&s->generation, &now, err) : LULL_OK;
     return st == LULL_OK ? kept : st;
@@ -202,8 +300,8 @@ lull_status lull_generate_more(lull_session *s, size_t max_tokens, lull_text_fn 
     lull_generation before = s->generation;
     if (!before.is_there || before.end != s->n_tokens)
         return lull_fail(err, LULL_EINVAL, "the session does not end with a generation");
-    if (before.finish == LULL_FINISH_STOP) { /* it has said all that it had to say */
-        if (result) *result = (lull_generate_result){.finish = LULL_FINISH_STOP};
+    if (is_final(before.finish)) { /* it has said all that it had to say */
+        if (result) *result = (lull_generate_result){.finish = before.finish};
         return LULL_OK;
     }
     lull_generate_options o = before.options;

@@ -12,6 +12,7 @@ void lull_generation_fini(lull_generation *g)
     free((void *)g->options.stop);
     free((void *)g->options.stop_tokens);
     free((void *)g->options.sampling.bias);
+    free((char *)g->options.grammar);
     *g = (lull_generation){0};
 }
 
@@ -32,6 +33,7 @@ lull_status lull_generation_copy(lull_generation *to, const lull_generation *fro
     g.options.user = NULL;
     g.options.stop = NULL;
     g.options.n_stop = 0;
+    g.options.grammar = NULL;
     const void *tokens = NULL, *bias = NULL;
     char **stop = calloc(o->n_stop + 1, sizeof *stop);
     bool is_ok = stop &&
@@ -40,6 +42,7 @@ lull_status lull_generation_copy(lull_generation *to, const lull_generation *fro
     g.options.stop = (const char *const *)stop;
     g.options.stop_tokens = tokens;
     g.options.sampling.bias = bias;
+    if (is_ok && o->grammar) is_ok = (g.options.grammar = strdup(o->grammar)) != NULL;
     for (size_t i = 0; is_ok && i < o->n_stop; i++) {
         stop[i] = strdup(o->stop[i]);
         is_ok = stop[i] != NULL;
@@ -88,11 +91,17 @@ json_t *lull_generation_save(const lull_generation *g)
     for (size_t i = 0; i < o->n_stop; i++) json_array_append_new(stop, save_string(o->stop[i]));
     for (size_t i = 0; i < o->n_stop_tokens; i++)
         json_array_append_new(tokens, json_integer(o->stop_tokens[i]));
-    return json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:b, s:b}", "start", (json_int_t)g->start,
+    const lull_loop_guard *guard = &o->loop_guard;
+    json_t *grammar = json_null();
+    if (o->grammar_kind != LULL_GRAMMAR_NONE)
+        grammar = json_pack("[s, o]", lull_grammar_kind_name(o->grammar_kind), save_string(o->grammar));
+    return json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:b, s:b, s:o, s:[i, i, i]}", "start",
+                     (json_int_t)g->start,
                      "end", (json_int_t)g->end, "handed_bytes", (json_int_t)g->n_handed, "finish",
                      lull_finish_name(g->finish), "sampling", save_sampling(&o->sampling), "stop",
                      stop, "stop_tokens", tokens, "ignore_eog", (int)o->ignore_eog, "holds_text",
-                     (int)o->holds_text);
+                     (int)o->holds_text, "grammar", grammar, "loop_guard", guard->n_tokens,
+                     guard->n_lines, guard->n_sentences);
 }
 
 /* A reader of members: once one is bad, it stays bad and names the first. */
@@ -180,6 +189,31 @@ static void load_stops(reader *r, lull_generate_options *o)
     if (!strings || !tokens) r->bad = "stop";
 }
 
+/* Members that states of the first versions do not have: none then. */
+static void load_grammar(reader *r, lull_generate_options *o)
+{
+    const json_t *pair = json_object_get(r->object, "grammar");
+    if (!pair || json_is_null(pair)) return;
+    const char *name = json_string_value(json_array_get(pair, 0));
+    for (int k = LULL_GRAMMAR_NONE + 1; name && k <= LULL_GRAMMAR_PARTS; k++)
+        if (strcmp(name, lull_grammar_kind_name((lull_grammar_kind)k)) == 0)
+            o->grammar_kind = (lull_grammar_kind)k;
+    if (o->grammar_kind != LULL_GRAMMAR_NONE) o->grammar = load_string(json_array_get(pair, 1));
+    if (!o->grammar && !r->bad) r->bad = "grammar";
+}
+
+static void load_loop_guard(reader *r, lull_loop_guard *guard)
+{
+    const json_t *list = json_object_get(r->object, "loop_guard");
+    int *to[] = {&guard->n_tokens, &guard->n_lines, &guard->n_sentences};
+    for (size_t i = 0; list && i < 3; i++) {
+        json_int_t n = json_integer_value(json_array_get(list, i));
+        if ((n < 0 || n > INT32_MAX || !json_is_integer(json_array_get(list, i))) && !r->bad)
+            r->bad = "loop_guard";
+        *to[i] = r->bad ? 0 : (int)n;
+    }
+}
+
 static void load_bias(reader *r, lull_sampling *s)
 {
     const json_t *list = member(r, "bias", is_array);
@@ -213,7 +247,7 @@ static void load_sampling(reader *r, lull_sampling *s)
 static lull_finish load_finish(reader *r)
 {
     const char *name = json_string_value(json_object_get(r->object, "finish"));
-    for (int f = LULL_FINISH_LENGTH; name && f <= LULL_FINISH_CANCELLED; f++)
+    for (int f = LULL_FINISH_LENGTH; name && f <= LULL_FINISH_LOOP_SENTENCE; f++)
         if (strcmp(name, lull_finish_name((lull_finish)f)) == 0) return (lull_finish)f;
     if (!r->bad) r->bad = "finish";
     return LULL_FINISH_CANCELLED;
@@ -231,6 +265,8 @@ lull_status lull_generation_load(lull_generation *g, const json_t *json, size_t 
     g->options.ignore_eog = get_bool(&r, "ignore_eog");
     g->options.holds_text = get_bool(&r, "holds_text");
     load_stops(&r, &g->options);
+    load_grammar(&r, &g->options);
+    load_loop_guard(&r, &g->options.loop_guard);
     load_sampling(&sampling, &g->options.sampling);
     const char *bad = r.bad ? r.bad : sampling.bad;
     lull_error why;

@@ -112,6 +112,20 @@ static void penalise(lull_sampler *s, const int32_t *tokens, size_t n)
     }
 }
 
+/* The foremost allowed token. */
+static int32_t argmax_masked(const float *x, const lull_mask *mask, int n)
+{
+    int32_t best = -1;
+    for (size_t i = 0; !mask->bits && i < mask->n; i++)
+        if (best < 0 || x[mask->ids[i]] > x[best]) best = mask->ids[i];
+    for (int w = 0; mask->bits && w < (n + 63) / 64; w++)
+        for (uint64_t word = mask->bits[w]; word; word &= word - 1) {
+            int32_t id = w * 64 + __builtin_ctzll(word);
+            if (best < 0 || x[id] > x[best]) best = id;
+        }
+    return best;
+}
+
 static int32_t argmax(const float *x, int n)
 {
     float top = x[0];
@@ -247,7 +261,26 @@ static int32_t draw(const lull_sampler *s, size_t n, uint64_t position)
     return c[i].id;
 }
 
-int32_t lull_sampler_choose(lull_sampler *s, const float *logits, const int32_t *tokens, size_t n)
+/* The allowed candidates; how many. */
+static size_t gather(lull_sampler *s, const float *logits, const lull_mask *mask)
+{
+    lull_candidate *c = s->candidates;
+    size_t n = 0;
+    if (!mask)
+        for (; n < (size_t)s->n_vocab; n++) c[n] = (lull_candidate){logits[n], 0, (int32_t)n};
+    else if (!mask->bits)
+        for (; n < mask->n; n++) c[n] = (lull_candidate){logits[mask->ids[n]], 0, mask->ids[n]};
+    else
+        for (int w = 0; w < (s->n_vocab + 63) / 64; w++)
+            for (uint64_t word = mask->bits[w]; word; word &= word - 1) {
+                int32_t id = w * 64 + __builtin_ctzll(word);
+                c[n++] = (lull_candidate){logits[id], 0, id};
+            }
+    return n;
+}
+
+int32_t lull_sampler_choose(lull_sampler *s, const float *logits, const lull_mask *mask,
+                            const int32_t *tokens, size_t n)
 {
     if (s->adjusted) {
         memcpy(s->adjusted, logits, (size_t)s->n_vocab * sizeof *logits);
@@ -256,7 +289,11 @@ int32_t lull_sampler_choose(lull_sampler *s, const float *logits, const int32_t 
         if (s->counts) penalise(s, tokens, n);
         logits = s->adjusted;
     }
-    if (!s->candidates) return argmax(logits, s->n_vocab);
-    for (int i = 0; i < s->n_vocab; i++) s->candidates[i] = (lull_candidate){logits[i], 0, i};
-    return draw(s, (size_t)s->n_vocab, n);
+    if (!s->candidates) {
+        /* What the model would say freely is allowed most of the time. */
+        int32_t best = mask && mask->ids ? -1 : argmax(logits, s->n_vocab);
+        bool is_good = !mask || (best >= 0 && lull_mask_has(mask, best));
+        return is_good ? best : argmax_masked(logits, mask, s->n_vocab);
+    }
+    return draw(s, gather(s, logits, mask), n);
 }

@@ -361,7 +361,7 @@ static lull_regular *write_blocks(minimiser *m)
     lull_regular_edge *to = r->edges;
     order[n++] = p->block[0];
     number[p->block[0]] = n;
-    for (uint32_t i = 0; i < n; i++) { /* every block is found: its states are */
+    for (uint32_t i = 0; i < n; i++) {
         uint32_t state = p->members[p->first[order[i]]];
         r->is_final[i] = d->is_final[state];
         r->edge_start[i] = (uint32_t)(to - r->edges);
@@ -384,6 +384,7 @@ static lull_regular *write_blocks(minimiser *m)
         }
     }
     r->edge_start[n] = (uint32_t)(to - r->edges);
+    r->n_states = n; /* fewer than the blocks, where no text leads to some */
     return r;
 }
 
@@ -399,14 +400,16 @@ lull_status lull_dfa_finish(lull_dfa *d, lull_regular **out, lull_error *err)
         if (m.is_alive[0]) {
             part_ends(&m, n_alive);
             refine(&m);
-            if (m.p.n_blocks > LULL_REGULAR_MAX_STATES)
-                st = LULL_EFULL;
-            else
-                *out = write_blocks(&m);
+            *out = write_blocks(&m);
         } else {
             *out = regular_new(1, 0);
         }
-        if (!st && !*out) st = LULL_ENOMEM;
+        if (!*out) st = LULL_ENOMEM;
+    }
+    if (!st && (*out)->n_states > LULL_REGULAR_MAX_STATES) {
+        lull_regular_free(*out);
+        *out = NULL;
+        st = LULL_EFULL;
     }
     lull_arena_fini(&m.arena);
     lull_dfa_fini(d);

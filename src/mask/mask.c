@@ -9,20 +9,22 @@
 #include "trie.h"
 
 enum {
-    FEW = 2048,                    /* masks of so few tokens are lists */
-    CACHE_BYTES = 64 * 1024 * 1024 /* of masks; then they are made anew */
+    FEW = 2048,                     /* masks of so few tokens are lists */
+    CACHE_BYTES = 32 * 1024 * 1024, /* of masks; then the oldest ones go */
+    MAX_MASKS = 65536
 };
 
 typedef struct level {
     uint32_t end; /* of the node that led here */
     lull_place place;
+    unsigned n_chars; /* that begin up to here */
 } level;
 
 /* A mask that was made: one of the two. */
 typedef struct kept_mask {
     int32_t *ids;
     uint64_t *bits;
-    uint32_t n;
+    uint32_t n, n_bytes;
 } kept_mask;
 
 struct lull_masker {
@@ -31,6 +33,8 @@ struct lull_masker {
     lull_place place;
     kept_mask *masks; /* [masks_cap] by place */
     size_t masks_cap, mask_bytes;
+    lull_place *order; /* [MAX_MASKS] a ring: whose masks were made, those forgotten first */
+    size_t n_made, n_forgotten;
     size_t n_words;  /* of bits, by token */
     uint64_t *ranks; /* [n_tokens / 64, rounded up] the allowed ones, in the order of the trie */
     level *levels;   /* [depth + 2] */
@@ -47,7 +51,9 @@ lull_status lull_masker_new(const lull_grammar *grammar, const lull_trie *trie, 
     m->n_words = ((size_t)trie->n_vocab + 63) / 64;
     m->ranks = malloc((trie->n_tokens / 64 + 1) * sizeof *m->ranks);
     m->levels = malloc((trie->depth + 2) * sizeof *m->levels);
-    if (!m->ranks || !m->levels) LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for a mask"));
+    m->order = malloc(MAX_MASKS * sizeof *m->order);
+    if (!m->ranks || !m->levels || !m->order)
+        LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for a mask"));
     LULL_TRY(lull_automaton_new(grammar, &m->automaton, err));
     lull_masker_restart(m);
     *out = m;
@@ -57,22 +63,22 @@ done:
     return st;
 }
 
-static void forget_masks(lull_masker *m)
+static void forget_oldest(lull_masker *m)
 {
-    for (size_t i = 0; i < m->masks_cap; i++) {
-        free(m->masks[i].ids);
-        free(m->masks[i].bits);
-        m->masks[i] = (kept_mask){0};
-    }
-    m->mask_bytes = 0;
+    kept_mask *k = &m->masks[m->order[m->n_forgotten++ % MAX_MASKS]];
+    m->mask_bytes -= k->n_bytes;
+    free(k->ids);
+    free(k->bits);
+    *k = (kept_mask){0};
 }
 
 void lull_masker_free(lull_masker *m)
 {
     if (!m) return;
-    forget_masks(m);
+    while (m->n_forgotten < m->n_made) forget_oldest(m);
     lull_automaton_free(m->automaton);
     free(m->masks);
+    free(m->order);
     free(m->ranks);
     free(m->levels);
     free(m);
@@ -146,57 +152,95 @@ static void set_range(uint64_t *bits, uint32_t from, uint32_t to)
     for (; from < to; from++) bits[from / 64] |= (uint64_t)1 << (from % 64);
 }
 
+/* Allow the tokens of a node and of all below that have at most n_chars characters. */
+static void take_short(lull_masker *m, const lull_trie_node *node, uint32_t end, unsigned n_chars)
+{
+    const uint8_t *n = m->trie->n_chars;
+    for (uint32_t rank = node->first_token; rank < end; rank++)
+        m->ranks[rank / 64] |= (uint64_t)(n[rank] <= n_chars) << (rank % 64);
+}
+
 /* The tokens below node 0 whose texts may follow `place`, into m->ranks. */
 static void walk(lull_masker *m, lull_place place)
 {
     const lull_trie *t = m->trie;
     lull_automaton *a = m->automaton;
     level *top = m->levels;
-    *top = (level){t->n_nodes, place};
+    *top = (level){t->n_nodes, place, 0};
     memset(m->ranks, 0, (t->n_tokens / 64 + 1) * sizeof *m->ranks);
     for (uint32_t i = 1; i < t->n_nodes;) {
         const lull_trie_node *node = &t->nodes[i];
         while (i >= top->end) top--;
-        if (node->n_chars > 0 && node->n_chars < 64 &&
-            lull_automaton_free_chars(a, top->place) >= node->n_chars) {
-            set_range(m->ranks, node->first_token, t->nodes[node->end].first_token);
-            i = node->end;
-            continue;
-        }
         lull_place next = lull_automaton_next(a, top->place, node->byte);
         if (next == LULL_PLACE_DEAD) {
             i = node->end;
             continue;
         }
-        set_range(m->ranks, node->first_token, t->nodes[i + 1].first_token);
-        *++top = (level){node->end, next};
-        i++;
+        /* Looking ahead is worth it where some nodes are saved. */
+        if (node->kinds && node->end - i > 4) {
+            uint8_t run = lull_automaton_run(a, top->place, node->kinds);
+            unsigned n = run & LULL_RUN_COUNT;
+            uint32_t end_token = t->nodes[node->end].first_token;
+            bool takes_all = n == LULL_RUN_ENDLESS || n >= node->n_chars;
+            if (takes_all)
+                set_range(m->ranks, node->first_token, end_token);
+            else if (run & LULL_RUN_EXACT)
+                take_short(m, node, end_token, top->n_chars + n);
+            if (takes_all || run & LULL_RUN_EXACT) {
+                i = node->end;
+                continue;
+            }
+        }
+        uint32_t first = node->first_token, end = node[1].first_token;
+        for (; first < end; first++) m->ranks[first / 64] |= (uint64_t)1 << (first % 64);
+        if (node->end > ++i) {
+            level below = {node->end, next, top->n_chars + lull_begins_char(node->byte)};
+            *++top = below;
+        }
     }
 }
 
-/* m->ranks as a mask by token. */
+static void allow(kept_mask *k, size_t *at, int32_t id)
+{
+    if (k->bits)
+        k->bits[id / 64] |= (uint64_t)1 << (id % 64);
+    else
+        k->ids[(*at)++] = id;
+}
+
+/* m->ranks as a mask by token, with the tokens that end the text where it may end. */
 static lull_status keep(lull_masker *m, kept_mask *out, lull_error *err)
 {
     const lull_trie *t = m->trie;
-    size_t n_ranks = t->n_tokens / 64 + 1, n = 0;
+    bool is_complete = lull_masker_is_complete(m);
+    size_t n_ranks = t->n_tokens / 64 + 1, n = is_complete ? t->n_ends : 0, at = 0;
     for (size_t w = 0; w < n_ranks; w++) n += (size_t)__builtin_popcountll(m->ranks[w]);
     kept_mask k = {.n = (uint32_t)n};
+    bool is_most = n > FEW && n > t->n_tokens / 2; /* then those that are not allowed are fewer */
     if (n <= FEW)
         k.ids = malloc((n + 1) * sizeof *k.ids);
     else
-        k.bits = calloc(m->n_words, sizeof *k.bits);
+        k.bits = malloc(m->n_words * sizeof *k.bits);
     if (!k.ids && !k.bits) return lull_fail(err, LULL_ENOMEM, "no memory for a mask");
-    size_t at = 0;
+    if (is_most)
+        memcpy(k.bits, t->all, m->n_words * sizeof *k.bits);
+    else if (k.bits)
+        memset(k.bits, 0, m->n_words * sizeof *k.bits);
     for (size_t w = 0; w < n_ranks; w++)
-        for (uint64_t word = m->ranks[w]; word; word &= word - 1) {
-            int32_t id = t->tokens[w * 64 + (size_t)__builtin_ctzll(word)];
-            if (k.bits)
-                k.bits[id / 64] |= (uint64_t)1 << (id % 64);
+        for (uint64_t word = is_most ? ~m->ranks[w] : m->ranks[w]; word; word &= word - 1) {
+            size_t rank = w * 64 + (size_t)__builtin_ctzll(word);
+            if (rank >= t->n_tokens) break;
+            int32_t id = t->tokens[rank];
+            if (is_most)
+                k.bits[id / 64] &= ~((uint64_t)1 << (id % 64));
             else
-                k.ids[at++] = id;
+                allow(&k, &at, id);
         }
+    for (size_t i = 0; is_complete && i < t->n_ends; i++) allow(&k, &at, t->ends[i]);
+    k.n_bytes = (uint32_t)(k.bits ? m->n_words * sizeof *k.bits : (n + 1) * sizeof *k.ids);
     *out = k;
-    m->mask_bytes += k.bits ? m->n_words * 8 : (n + 1) * 4;
+    m->mask_bytes += k.n_bytes;
+    m->order[m->n_made++ % MAX_MASKS] = m->place;
     return LULL_OK;
 }
 
@@ -209,7 +253,6 @@ static int compare_ids(const void *x, const void *y)
 lull_status lull_masker_mask(lull_masker *m, lull_mask *out, lull_error *err)
 {
     lull_status st = LULL_OK;
-    if (m->mask_bytes > CACHE_BYTES) forget_masks(m);
     if (m->place >= m->masks_cap) {
         size_t cap = m->place * 2 + 64;
         kept_mask *p = realloc(m->masks, cap * sizeof *p);
@@ -220,6 +263,8 @@ lull_status lull_masker_mask(lull_masker *m, lull_mask *out, lull_error *err)
     }
     kept_mask *k = &m->masks[m->place];
     if (!k->ids && !k->bits) {
+        while (m->mask_bytes > CACHE_BYTES || m->n_made - m->n_forgotten == MAX_MASKS)
+            forget_oldest(m);
         walk(m, m->place);
         LULL_TRY(lull_automaton_failed(m->automaton, err));
         LULL_TRY(keep(m, k, err));

@@ -11,8 +11,10 @@ typedef struct lull_trie lull_trie;
 /* The bytes of a token, a view that outlives the call; *n_bytes 0: it stands for no text (control
  * tokens), and no mask has it. */
 typedef const char *(*lull_token_text_fn)(const void *user, int32_t token, size_t *n_bytes);
-LULL_NODISCARD lull_status lull_trie_new(int n_vocab, lull_token_text_fn text, const void *user,
-                                         lull_trie **out, lull_error *err); /* LULL_ENOMEM */
+/* Tokens for which is_end is true are allowed where the text may end, and nowhere else. LULL_ENOMEM. */
+LULL_NODISCARD lull_status lull_trie_new(int n_vocab, lull_token_text_fn text,
+                                         bool (*is_end)(const void *user, int32_t token),
+                                         const void *user, lull_trie **out, lull_error *err);
 void lull_trie_free(lull_trie *t);
 
 typedef struct lull_mask {
@@ -44,7 +46,7 @@ LULL_NODISCARD lull_status lull_masker_push(lull_masker *m, const char *text, si
 bool lull_masker_is_complete(const lull_masker *m); /* the text may end here */
 bool lull_masker_is_over(lull_masker *m);           /* and nothing may follow */
 
-/* The tokens that may follow: those whose whole text may. A view until the next call on m. */
+/* The tokens that may follow: those whose whole text may, and those that end it where it may end. A view until the next call on m. */
 LULL_NODISCARD lull_status lull_masker_mask(lull_masker *m, lull_mask *out, lull_error *err);
 /* The text that must follow: as many bytes as there is only one way, at most cap. */
 LULL_NODISCARD lull_status lull_masker_forced(lull_masker *m, char *buf, size_t cap,

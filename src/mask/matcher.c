@@ -318,7 +318,7 @@ static void begin_set(lull_automaton *a)
 static lull_place find_place(lull_automaton *a)
 {
     if (a->failure != LULL_OK || a->n_found == 0) return LULL_PLACE_DEAD;
-    qsort(a->found, a->n_found, sizeof *a->found, compare_spots);
+    if (a->n_found > 1) qsort(a->found, a->n_found, sizeof *a->found, compare_spots);
     if (2 * a->n_places >= a->n_place_slots && !rehash_places(a)) return LULL_PLACE_DEAD;
     uint32_t at = (uint32_t)spots_hash(a->found, a->n_found) & (a->n_place_slots - 1);
     for (; a->place_slots[at]; at = (at + 1) & (a->n_place_slots - 1)) {
@@ -330,8 +330,9 @@ static lull_place find_place(lull_automaton *a)
     if (a->n_places >= MAX_PLACES) fail(a, LULL_EFULL, "a grammar has too many states");
     if (!grow(a, &a->places, &a->places_cap, a->n_places, sizeof *a->places))
         return LULL_PLACE_DEAD;
-    lull_place_facts p = {
-        .first_spot = a->n_spots, .n_spots = a->n_found, .free_chars = LULL_FREE_UNKNOWN};
+    lull_place_facts p = {.first_spot = a->n_spots, .n_spots = a->n_found};
+    memset(p.behind_kind, 0xFF, sizeof p.behind_kind); /* UNKNOWN */
+    memset(p.runs, LULL_RUN_UNKNOWN, sizeof p.runs);
     for (uint32_t i = 0; i < a->n_found; i++) {
         if (!grow(a, &a->spots, &a->spots_cap, a->n_spots, sizeof *a->spots)) break;
         a->spots[a->n_spots++] = a->found[i];
@@ -375,24 +376,31 @@ lull_place lull_automaton_find_next(lull_automaton *a, lull_place from, uint8_t 
 
 /* ---- characters that may all follow -------------------------------------------------------------- */
 
-/* The bytes [first, last] all lead from p to one place: that one; else LULL_PLACE_DEAD. */
-static lull_place common_next(lull_automaton *a, lull_place p, int first, int last)
+/* Two answers to where something leads, as one. */
+static lull_place both(lull_place a, lull_place b)
+{
+    return a == LULL_PLACE_UNKNOWN || a == b ? b : LULL_PLACE_MIXED;
+}
+
+/* Where the bytes [first, last] that are of the kind (LULL_CHAR_KINDS: all of them) lead from p. */
+static lull_place common_next(lull_automaton *a, lull_place p, int first, int last,
+                              lull_char_kind kind)
 {
     lull_place to = LULL_PLACE_UNKNOWN;
     int seen = -1;
-    for (int b = first; b <= last; b++) {
-        if (b == '"' || b == '\\' || a->classes[b] == seen) continue;
+    if (p == LULL_PLACE_DEAD || p == LULL_PLACE_MIXED) return p;
+    for (int b = first; b <= last && to != LULL_PLACE_MIXED; b++) {
+        if (a->classes[b] == seen ||
+            (kind < LULL_CHAR_KINDS && lull_char_kind_of((uint8_t)b) != kind))
+            continue;
         seen = a->classes[b];
-        lull_place next = lull_automaton_next(a, p, (uint8_t)b);
-        if (next == LULL_PLACE_DEAD || (to != LULL_PLACE_UNKNOWN && next != to))
-            return LULL_PLACE_DEAD;
-        to = next;
+        to = both(to, lull_automaton_next(a, p, (uint8_t)b));
     }
-    return to == LULL_PLACE_UNKNOWN ? LULL_PLACE_DEAD : to;
+    return to;
 }
 
-/* The place behind any one character that JSON writes as it is, if it is the same for all. */
-static lull_place behind_any_char(lull_automaton *a, lull_place p)
+/* Where the characters of two bytes and more lead from p. */
+static lull_place behind_wide(lull_automaton *a, lull_place p)
 {
     /* The forms of UTF-8 (RFC 3629): lead bytes, second bytes, how many more. */
     static const struct {
@@ -401,43 +409,44 @@ static lull_place behind_any_char(lull_automaton *a, lull_place p)
                  {0xE1, 0xEC, 0x80, 0xBF, 1}, {0xED, 0xED, 0x80, 0x9F, 1},
                  {0xEE, 0xEF, 0x80, 0xBF, 1}, {0xF0, 0xF0, 0x90, 0xBF, 2},
                  {0xF1, 0xF3, 0x80, 0xBF, 2}, {0xF4, 0xF4, 0x80, 0x8F, 2}};
-    lull_place to = common_next(a, p, 0x20, 0x7E);
-    for (size_t i = 0; i < sizeof forms / sizeof *forms && to != LULL_PLACE_DEAD; i++) {
-        lull_place end = common_next(a, p, forms[i].lead, forms[i].last_lead);
-        if (end) end = common_next(a, end, forms[i].second, forms[i].last_second);
-        for (int k = 0; k < forms[i].n_more && end; k++) end = common_next(a, end, 0x80, 0xBF);
-        if (end != to) return LULL_PLACE_DEAD;
+    lull_place to = LULL_PLACE_UNKNOWN;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms && to != LULL_PLACE_MIXED; i++) {
+        lull_place end = common_next(a, p, forms[i].lead, forms[i].last_lead, LULL_CHAR_KINDS);
+        end = common_next(a, end, forms[i].second, forms[i].last_second, LULL_CHAR_KINDS);
+        for (int k = 0; k < forms[i].n_more; k++)
+            end = common_next(a, end, 0x80, 0xBF, LULL_CHAR_KINDS);
+        to = both(to, end);
     }
     return to;
 }
 
-uint8_t lull_automaton_free_chars(lull_automaton *a, lull_place p)
+static lull_place behind_kind(lull_automaton *a, lull_place p, lull_char_kind kind)
 {
-    enum { FAR = 64 }; /* few tokens have more characters */
-    lull_place path[FAR];
-    int n = 0;
-    uint8_t known = 0;
+    lull_place to = a->places[p].behind_kind[kind];
+    if (to != LULL_PLACE_UNKNOWN) return to;
+    to = kind == LULL_CHAR_WIDE ? behind_wide(a, p) : common_next(a, p, 0x20, 0x7E, kind);
+    a->places[p].behind_kind[kind] = to;
+    return to;
+}
+
+uint8_t lull_automaton_find_run(lull_automaton *a, lull_place p, unsigned kinds)
+{
+    enum { FAR = 32 }; /* few tokens have more characters */
+    lull_place at = p;
+    unsigned n = 0;
+    bool is_exact = false;
     for (; n < FAR; n++) {
-        if (a->places[p].free_chars != LULL_FREE_UNKNOWN) {
-            known = a->places[p].free_chars;
-            break;
-        }
-        lull_place next = behind_any_char(a, p);
-        path[n] = p;
-        if (next == p) known = LULL_FREE_ENDLESS;
-        if (next == p || next == LULL_PLACE_DEAD) {
-            a->places[p].free_chars = known;
-            break;
-        }
-        p = next;
+        lull_place to = LULL_PLACE_UNKNOWN;
+        for (unsigned k = 0; k < LULL_CHAR_KINDS && to != LULL_PLACE_MIXED; k++)
+            if (kinds >> k & 1) to = both(to, behind_kind(a, at, (lull_char_kind)k));
+        is_exact = to == LULL_PLACE_DEAD;
+        if (to == at) n = LULL_RUN_ENDLESS;
+        if (to == at || to == LULL_PLACE_DEAD || to == LULL_PLACE_MIXED) break;
+        at = to;
     }
-    /* Of a path that was cut off only the beginning is told: behind it more may follow than was seen. */
-    bool is_exact = n < FAR;
-    while (n-- > 0) {
-        if (known < LULL_FREE_ENDLESS - 1) known++;
-        if (is_exact || n == 0) a->places[path[n]].free_chars = known;
-    }
-    return known;
+    uint8_t run = (uint8_t)(n | (is_exact ? LULL_RUN_EXACT : 0));
+    a->places[p].runs[kinds] = run;
+    return run;
 }
 
 /* ---- the public part ----------------------------------------------------------------------------- */
@@ -462,7 +471,7 @@ lull_status lull_automaton_new(const lull_grammar *grammar, lull_automaton **out
     lull_status st = LULL_OK;
     *out = NULL;
     if (!a) return lull_fail(err, LULL_ENOMEM, "no memory for the states of a grammar");
-    LULL_TRY(lull_program_compile(grammar, &a->program, err));
+    LULL_TRY(lull_grammar_compile(grammar, &a->program, err));
     find_classes(a);
     if (grow(a, &a->frames, &a->frames_cap, 0, sizeof *a->frames) &&
         grow(a, &a->places, &a->places_cap, 0, sizeof *a->places)) {
@@ -486,7 +495,7 @@ done:
 void lull_automaton_free(lull_automaton *a)
 {
     if (!a) return;
-    lull_program_fini(&a->program);
+    lull_grammar_program_fini(&a->program);
     for (uint32_t i = 0; i < a->n_places; i++) free(a->places[i].next);
     free(a->frames);
     free(a->frame_slots);

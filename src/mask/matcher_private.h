@@ -2,8 +2,9 @@
 #ifndef LULL_MASK_MATCHER_PRIVATE_H
 #define LULL_MASK_MATCHER_PRIVATE_H
 
+#include "grammar_program.h"
 #include "matcher.h"
-#include "program.h"
+#include "trie.h"
 
 /* A frame of the stack, and all below it: equal stacks are one frame. Frame 0 is the empty stack. */
 typedef struct lull_frame {
@@ -18,10 +19,16 @@ typedef struct lull_spot {
     uint32_t point, frame;
 } lull_spot;
 
+/* Of `next` and `behind_kind`: not yet computed; and of the latter: some characters of the kind may follow,
+ * or they lead apart. */
+enum { LULL_PLACE_UNKNOWN = UINT32_MAX, LULL_PLACE_MIXED = UINT32_MAX - 1 };
+
+/* How many characters of some kinds may follow, whichever they are. */
 enum {
-    LULL_PLACE_UNKNOWN = UINT32_MAX, /* of `next`: not yet computed */
-    LULL_FREE_UNKNOWN = 255,
-    LULL_FREE_ENDLESS = 254
+    LULL_RUN_COUNT = 0x3F, /* at least so many */
+    LULL_RUN_ENDLESS = 0x3F,
+    LULL_RUN_EXACT = 0x40, /* and not one more, of any of these kinds */
+    LULL_RUN_UNKNOWN = 0xFF
 };
 
 /* A place: the set of its spots, sorted. Place 0 has none. */
@@ -29,13 +36,12 @@ typedef struct lull_place_facts {
     uint32_t first_spot, n_spots;
     lull_place *next; /* [n_classes] owned; NULL: nobody asked */
     bool is_complete;
-    uint8_t
-        free_chars; /* so many characters of any kind may follow, of those that JSON writes as they
-                           are; LULL_FREE_ENDLESS, LULL_FREE_UNKNOWN */
+    lull_place behind_kind[LULL_CHAR_KINDS]; /* any character of it; DEAD: none may follow */
+    uint8_t runs[1 << LULL_CHAR_KINDS];      /* by kinds, a bit each: LULL_RUN_… */
 } lull_place_facts;
 
 struct lull_automaton {
-    lull_program program;
+    lull_grammar_program program;
     uint8_t classes[256]; /* bytes that no edge tells apart are one class */
     uint8_t members[256]; /* of a class: a byte in it */
     size_t n_classes;
@@ -72,8 +78,14 @@ static inline lull_place lull_automaton_next(lull_automaton *a, lull_place from,
     return lull_automaton_find_next(a, from, cls);
 }
 
-/* LULL_FREE_…, or a count. */
-uint8_t lull_automaton_free_chars(lull_automaton *a, lull_place p);
+/* LULL_RUN_… of these kinds (a bit each, at least one). */
+uint8_t lull_automaton_find_run(lull_automaton *a, lull_place p, unsigned kinds);
+
+static inline uint8_t lull_automaton_run(lull_automaton *a, lull_place p, unsigned kinds)
+{
+    uint8_t run = a->places[p].runs[kinds];
+    return run != LULL_RUN_UNKNOWN ? run : lull_automaton_find_run(a, p, kinds);
+}
 /* Fill err from a->failure, which is cleared. */
 LULL_NODISCARD lull_status lull_automaton_failed(lull_automaton *a, lull_error *err);
 

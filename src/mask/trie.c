@@ -54,7 +54,12 @@ static lull_status add_texts(lull_trie *t, const text *texts, size_t n, uint32_t
             path[n_path] = t->n_nodes;
             LULL_TRY(add_node(t, (uint8_t)texts[i].bytes[n_path], err));
         }
+        unsigned n_chars = 0;
+        for (size_t k = 0; k < texts[i].n_bytes; k++)
+            n_chars += lull_begins_char((uint8_t)texts[i].bytes[k]);
+        t->n_chars[t->n_tokens] = n_chars < 255 ? (uint8_t)n_chars : 255;
         t->tokens[t->n_tokens++] = texts[i].token;
+        t->all[texts[i].token / 64] |= (uint64_t)1 << (texts[i].token % 64);
     }
     for (size_t k = 0; k < n_path; k++) t->nodes[path[k]].end = t->n_nodes;
     t->nodes[0].end = t->n_nodes;
@@ -68,7 +73,7 @@ typedef struct expected {
     uint8_t first, last, n_more;
 } expected;
 
-/* Behind `byte` where `e` is expected. n_more 0xFF: not a plain character. */
+/* Behind `byte` where `e` is expected. n_more 0xFF: not a character with a kind. */
 static expected behind(expected e, uint8_t byte)
 {
     static const expected bad = {1, 0, 0xFF};
@@ -76,35 +81,56 @@ static expected behind(expected e, uint8_t byte)
         if (byte < e.first || byte > e.last) return bad;
         return (expected){0x80, 0xBF, e.n_more - 1};
     }
-    if (byte < 0x80) {
-        bool is_plain = byte >= 0x20 && byte < 0x7F && byte != '"' && byte != '\\';
-        return is_plain ? (expected){0, 0, 0} : bad;
-    }
+    if (byte < 0x80) return lull_char_kind_of(byte) < LULL_CHAR_KINDS ? (expected){0, 0, 0} : bad;
     if (byte < 0xC2 || byte > 0xF4) return bad;
     if (byte < 0xE0) return (expected){0x80, 0xBF, 1};
     if (byte < 0xF0) return (expected){byte == 0xE0 ? 0xA0 : 0x80, byte == 0xED ? 0x9F : 0xBF, 2};
     return (expected){byte == 0xF0 ? 0x90 : 0x80, byte == 0xF4 ? 0x8F : 0xBF, 3};
 }
 
-/* How many characters begin at node i, where `e` is expected, and below it; -1: some are not plain. */
-static int count_chars(lull_trie *t, uint32_t i, expected e)
+/* The characters that begin from a node on. */
+typedef struct chars {
+    int most; /* on one path; -1: some have no kind */
+    unsigned kinds;
+} chars;
+
+/* Fill in kinds and n_chars of node i, where `e` is expected, and of all below. */
+static chars note_chars(lull_trie *t, uint32_t i, expected e)
 {
     lull_trie_node *node = &t->nodes[i];
     expected next = behind(e, node->byte);
-    bool is_plain = next.n_more != 0xFF;
-    if (!is_plain) next = (expected){0, 0, 0}; /* characters begin anew */
-    int most = 0;
+    chars c = {0, 0};
+    bool has_kind = next.n_more != 0xFF, begins = e.n_more == 0;
+    if (!has_kind) next = (expected){0, 0, 0}; /* characters begin anew */
     for (uint32_t k = i + 1; k < node->end; k = t->nodes[k].end) {
-        int n = count_chars(t, k, next);
-        if (n < 0) is_plain = false;
-        if (n > most) most = n;
+        chars below = note_chars(t, k, next);
+        if (below.most < 0) has_kind = false;
+        if (below.most > c.most) c.most = below.most;
+        c.kinds |= below.kinds;
     }
-    int n = is_plain ? most + (e.n_more == 0) : -1;
-    node->n_chars = n < 0 ? 0 : n > 255 ? 255 : (uint8_t)n;
-    return n;
+    if (!has_kind) return (chars){-1, 0};
+    if (!begins) return c;
+    c.most++;
+    c.kinds |= 1u << (node->byte < 0x80 ? lull_char_kind_of(node->byte) : LULL_CHAR_WIDE);
+    node->n_chars = c.most > 255 ? 255 : (uint8_t)c.most;
+    node->kinds = (uint8_t)c.kinds;
+    return c;
 }
 
-lull_status lull_trie_new(int n_vocab, lull_token_text_fn get_text, const void *user,
+static lull_status note_ends(lull_trie *t, bool (*is_end)(const void *user, int32_t token),
+                             const void *user, lull_error *err)
+{
+    for (int32_t id = 0; id < t->n_vocab; id++) t->n_ends += is_end(user, id);
+    t->ends = malloc((t->n_ends + 1) * sizeof *t->ends);
+    if (!t->ends) return lull_fail(err, LULL_ENOMEM, "no memory for a trie of the vocabulary");
+    size_t n = 0;
+    for (int32_t id = 0; id < t->n_vocab; id++)
+        if (is_end(user, id)) t->ends[n++] = id;
+    return LULL_OK;
+}
+
+lull_status lull_trie_new(int n_vocab, lull_token_text_fn get_text,
+                          bool (*is_end)(const void *user, int32_t token), const void *user,
                           lull_trie **out, lull_error *err)
 {
     lull_status st = LULL_OK;
@@ -116,21 +142,23 @@ lull_status lull_trie_new(int n_vocab, lull_token_text_fn get_text, const void *
     if (!t || !texts)
         LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for a trie of the vocabulary"));
     t->n_vocab = n_vocab;
+    LULL_TRY(note_ends(t, is_end, user, err));
     for (int32_t id = 0; id < n_vocab; id++) {
         size_t n_bytes;
         const char *bytes = get_text(user, id, &n_bytes);
-        if (n_bytes == 0 || n_bytes > MAX_TEXT) continue;
+        if (n_bytes == 0 || n_bytes > MAX_TEXT || is_end(user, id)) continue;
         texts[n++] = (text){bytes, (uint32_t)n_bytes, id};
         if (n_bytes > t->depth) t->depth = n_bytes;
     }
     qsort(texts, n, sizeof *texts, compare_texts);
     t->tokens = malloc((n + 1) * sizeof *t->tokens);
     path = malloc((t->depth + 1) * sizeof *path);
-    if (!t->tokens || !path)
+    t->n_chars = malloc(n + 1);
+    t->all = calloc((size_t)n_vocab / 64 + 1, sizeof *t->all);
+    if (!t->tokens || !path || !t->n_chars || !t->all)
         LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for a trie of the vocabulary"));
     LULL_TRY(add_texts(t, texts, n, path, err));
-    for (uint32_t k = 1; k < t->n_nodes; k = t->nodes[k].end)
-        count_chars(t, k, (expected){0, 0, 0});
+    for (uint32_t k = 1; k < t->n_nodes; k = t->nodes[k].end) note_chars(t, k, (expected){0, 0, 0});
     *out = t;
     t = NULL;
 done:
@@ -145,5 +173,8 @@ void lull_trie_free(lull_trie *t)
     if (!t) return;
     free(t->nodes);
     free(t->tokens);
+    free(t->ends);
+    free(t->n_chars);
+    free(t->all);
     free(t);
 }

@@ -1,7 +1,7 @@
 /* From expressions to points (Thompson 1968): each expression is compiled before a point that comes next,
  * so that the graph is made from its end. What is used in many places is compiled once, as a rule that is
  * called. Characters become the bytes of their UTF-8. */
-#include "program.h"
+#include "grammar_program.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +23,7 @@ typedef struct tail_slot {
 
 typedef struct compiler {
     const lull_grammar *g;
-    lull_program *p;
+    lull_grammar_program *p;
     uint32_t *rule_points; /* [n_nodes] where an expression that is called begins; NONE: not yet */
     lull_expr *waiting;    /* [n_nodes] called, and not compiled */
     size_t n_waiting;
@@ -59,7 +59,7 @@ static bool reserve(compiler *c, void *table, uint32_t *cap, uint32_t n_used, si
 
 static uint32_t add_point(compiler *c, lull_point point)
 {
-    lull_program *p = c->p;
+    lull_grammar_program *p = c->p;
     if (!reserve(c, &p->points, &p->points_cap, p->n_points, 1, sizeof *p->points)) return 0;
     p->points[p->n_points] = point;
     return p->n_points++;
@@ -67,7 +67,7 @@ static uint32_t add_point(compiler *c, lull_point point)
 
 static uint32_t add_targets(compiler *c, const uint32_t *targets, size_t n)
 {
-    lull_program *p = c->p;
+    lull_grammar_program *p = c->p;
     if (!reserve(c, &p->targets, &p->targets_cap, p->n_targets, n, sizeof *targets)) return 0;
     uint32_t first = p->n_targets;
     for (size_t i = 0; i < n; i++) p->targets[p->n_targets++] = targets[i];
@@ -94,7 +94,7 @@ static void draft_edge(compiler *c, uint8_t first, uint8_t last, uint32_t to)
 /* A point of the edges drafted since `from`, which are taken out of the draft. */
 static uint32_t take_draft(compiler *c, size_t from)
 {
-    lull_program *p = c->p;
+    lull_grammar_program *p = c->p;
     size_t n = c->failure == LULL_OK ? c->n_draft - from : 0;
     if (!reserve(c, &p->edges, &p->edges_cap, p->n_edges, n, sizeof *p->edges)) return 0;
     uint32_t first = p->n_edges;
@@ -362,7 +362,7 @@ static uint32_t compile_repeat(compiler *c, const lull_node *node, uint32_t next
 static uint32_t compile_members(compiler *c, const lull_node *node, uint32_t next)
 {
     const lull_grammar *g = c->g;
-    lull_program *p = c->p;
+    lull_grammar_program *p = c->p;
     uint32_t n_words = node->n <= 64 ? 1 : (node->n + 63) / 64;
     lull_member_set set = {.n = node->n,
                            .n_words = n_words,
@@ -480,9 +480,9 @@ static uint32_t compile(compiler *c, lull_expr e, uint32_t next)
     return point;
 }
 
-lull_status lull_program_compile(const lull_grammar *g, lull_program *out, lull_error *err)
+lull_status lull_grammar_compile(const lull_grammar *g, lull_grammar_program *out, lull_error *err)
 {
-    *out = (lull_program){0};
+    *out = (lull_grammar_program){0};
     compiler c = {.g = g, .p = out};
     c.rule_points = malloc(g->n_nodes * sizeof *c.rule_points);
     c.waiting = malloc(g->n_nodes * sizeof *c.waiting);
@@ -504,17 +504,17 @@ lull_status lull_program_compile(const lull_grammar *g, lull_program *out, lull_
     free(c.tails);
     free(c.draft);
     if (c.failure == LULL_OK) return LULL_OK;
-    lull_program_fini(out);
+    lull_grammar_program_fini(out);
     if (c.failure == LULL_ENOMEM) return lull_fail(err, LULL_ENOMEM, "no memory for a grammar");
     return lull_fail(err, LULL_EFULL, "the grammar is too large, or nested too deeply");
 }
 
-void lull_program_fini(lull_program *p)
+void lull_grammar_program_fini(lull_grammar_program *p)
 {
     free(p->points);
     free(p->edges);
     free(p->targets);
     free(p->sets);
     free(p->words);
-    *p = (lull_program){0};
+    *p = (lull_grammar_program){0};
 }

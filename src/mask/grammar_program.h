@@ -39,7 +39,7 @@ typedef struct lull_member_set {
     uint32_t first_word; /* words [n_words]: which are required */
 } lull_member_set;
 
-typedef struct lull_program {
+typedef struct lull_grammar_program {
     lull_point *points;
     uint32_t n_points, points_cap;
     lull_edge *edges;
@@ -51,11 +51,11 @@ typedef struct lull_program {
     uint64_t *words;
     uint32_t n_words, words_cap;
     uint32_t start;
-} lull_program;
+} lull_grammar_program;
 
 /* LULL_EFULL: nested too deeply, or too large;  LULL_ENOMEM. */
-LULL_NODISCARD lull_status lull_program_compile(const lull_grammar *g, lull_program *out,
+LULL_NODISCARD lull_status lull_grammar_compile(const lull_grammar *g, lull_grammar_program *out,
                                                 lull_error *err);
-void lull_program_fini(lull_program *p);
+void lull_grammar_program_fini(lull_grammar_program *p);
 
 #endif
