@@ -13,7 +13,7 @@ enum { NAME_BYTES = 80, FEW_TEXTS = 8, MAX_DEPTH = 60 };
 
 lull_status lull_language_failed(lull_compiler *c, lull_status st)
 {
-    char why[160];
+    char why[sizeof c->err->msg];
     snprintf(why, sizeof why, "%s", c->err->msg);
     if (st == LULL_ENOMEM) return st;
     return lull_schema_fail(c, st, c->here, NULL, "%s", why);
@@ -71,7 +71,7 @@ lull_status lull_schema_pattern(lull_compiler *c, uint32_t schema, const char *k
     lull_status st = lull_regular_parse(pattern, n_bytes, false, &made, c->err);
     if (st == LULL_OK) return kept(c, st, is_plain ? how : NULL, made, out);
     if (st == LULL_ENOMEM) return st;
-    char why[160];
+    char why[sizeof c->err->msg];
     snprintf(why, sizeof why, "%s", c->err->msg);
     return lull_schema_fail(c, st, schema, keyword, "%s", why);
 }
@@ -171,7 +171,8 @@ lull_status lull_schema_one_of(lull_compiler *c, const lull_text *texts, size_t 
         }
     }
     free(runs);
-    return kept(c, lull_dfa_finish(&d, &made, c->err), NULL, made, out);
+    lull_status st = lull_dfa_finish(&d, &made, c->err);
+    return kept(c, st, NULL, made, out);
 }
 
 lull_status lull_languages_add(lull_compiler *c, const lull_languages **list,
