@@ -245,20 +245,24 @@ class Reuse(Case):
                    "n_layer": 6, "n_ctx": 40000}
         (self.folder / "slow").mkdir(exist_ok=True)
         model = tiny_model(self.folder / "slow", "llama", dtype="Q8_0", embd_dtype="Q8_0", **options)
-        # A book that takes some seconds, whatever the machine and the build.
-        probe = self.book(2)
+        # A book that takes some seconds, whatever the machine and the build, and a signal well within.
         self.lull.ok("tokenize", model, "-p", "x")
-        start = time.monotonic()
-        self.lull.ok("read", model, probe, "--as", "probe", "--ctx", 40000)
-        piece_s = (time.monotonic() - start) / 2
-        book = self.book(max(4, min(60, round(5 / piece_s))))
+        times = []
+        for n in (1, 5):
+            start = time.monotonic()
+            self.lull.ok("read", model, self.book(n), "--as", f"probe{n}", "--ctx", 40000)
+            times.append(time.monotonic() - start)
+        piece_s = max(0.005, (times[1] - times[0]) / 4)
+        n_pieces = max(8, min(60, round(4 / piece_s)))
+        wait_s = times[0] + 0.4 * n_pieces * piece_s
+        book = self.book(n_pieces)
         want = None
         for number in (signal.SIGINT, signal.SIGTERM):
             shutil.rmtree(self.home, ignore_errors=True)
             process = subprocess.Popen([program_path, "read", model, str(book), "--as", "b", "--ctx",
                                         "40000"], env=self.lull.env, stdout=subprocess.DEVNULL,
                                        stderr=subprocess.PIPE)
-            time.sleep(2)
+            time.sleep(wait_s)
             process.send_signal(number)
             _, message = process.communicate(timeout=60)
             if process.returncode == 0:
