@@ -134,6 +134,23 @@ LULL_API LULL_NODISCARD lull_status lull_chat_render(const lull_model *model,
                                                      const lull_message *messages, size_t n,
                                                      bool add_generation_prompt, char **text,
                                                      lull_error *err);
+/* The same with all that templates know: parts of content, tools, thoughts, variables. */
+typedef struct lull_chat_request {
+    /* JSON array of {"role", "content", ...} as chat programs pass them: content may be a string, null or a
+     * list of parts; "tool_calls", "tool_call_id", "reasoning_content", "name" go on to the template. Arguments of
+     * a call that are a string of JSON become the object that templates expect. */
+    const char *messages;
+    const char *tools;     /* JSON array of {"type": "function", "function": {...}}; NULL: none */
+    const char *variables; /* JSON object: more of the template's variables; NULL: none */
+    const char *template_text; /* instead of the file's; NULL: the file's own */
+    bool add_generation_prompt;
+} lull_chat_request;
+
+/* *text is owned: lull_free. Failures of lull_chat_render; LULL_EINVAL also names what is not the JSON that
+ * it should be, with line and column. */
+LULL_API LULL_NODISCARD lull_status lull_chat_render_json(const lull_model *model,
+                                                          const lull_chat_request *request,
+                                                          char **text, lull_error *err);
 LULL_API void lull_free(void *p); /* what lull gave away as owned memory; accepts NULL */
 
 /* ---- session --------------------------------------------------------------------------------- */
