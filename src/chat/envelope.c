@@ -76,7 +76,9 @@ static void begin_field(lull_reply *r, uint8_t first)
         else if (e->has_name && !r->is_begun && !e->is_no_call && !lull_reply_begin_call(r))
             e->is_no_call = true;
         break;
-    case ID: lull_buffer_clear(&r->id); break;
+    case ID:
+        if (r->is_begun) e->field = OTHER; /* too late */
+        break;
     default: break;
     }
     if (e->is_no_call) e->field = OTHER;
@@ -109,7 +111,7 @@ static void end_field(lull_reply *r)
         e->has_name = true;
         break;
     case ID:
-        if (r->is_begun) break; /* too late */
+        lull_buffer_clear(&r->id);
         if (r->scratch.n_bytes > 0 && r->scratch.data[0] == '"')
             unquote(r, &r->id);
         else

@@ -135,6 +135,7 @@ struct lull_reply {
     const lull_thought_tags *tags; /* of the thought that is open */
 
     bool is_open, is_quiet, is_begun, is_whole; /* the call: see the flags; whole: has its arguments */
+    size_t n_fixed; /* of its source: up to the last marker read. Text for good when the call fails */
     int n_parameters;
     int n_begun, n_failed;
     lull_buffer source, scratch, name, id, key, arguments;

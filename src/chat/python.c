@@ -353,7 +353,10 @@ lull_step lull_python_step(lull_reply *r, uint8_t c, bool is_gemma)
         put_separator(r);
         p->is_key = true;
         return c == '"' || c == '\'' ? begin_string(r, c) : LULL_STEP_BAD;
-    case COLON: p->state = VALUE; return c == ':' ? LULL_STEP_MORE : LULL_STEP_BAD;
+    case COLON:
+        put(r, ": ");
+        p->state = VALUE;
+        return c == ':' ? LULL_STEP_MORE : LULL_STEP_BAD;
     case ITEM_OR_END:
         if (c == bracket(p)) return close_bracket(r);
         put_separator(r);

@@ -122,6 +122,7 @@ static void forget_call(lull_reply *r)
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) lull_buffer_clear(parts[i]);
     r->is_open = r->is_quiet = r->is_begun = r->is_whole = false;
     r->n_parameters = 0;
+    r->n_fixed = 0;
 }
 
 static void open_call(lull_reply *r, bool is_quiet)
@@ -149,23 +150,24 @@ static void withdraw(lull_reply *r)
     send(r, &(lull_reply_event){.kind = LULL_REPLY_CALL_FAILED, .index = index});
 }
 
-/* The call is none, or there is no more in the block. Its source up to the first byte of the marker
- * is text, which is why this ends; the rest is read again in the state of text, so that a good call in
- * it is found. */
+/* The call is none, or there is no more in the block. Its source up to the last of its markers, and at
+ * least up to the first byte, is text, which is why this ends; the rest is read again in the state of
+ * text, so that a good call in it is found. */
 static void fail(lull_reply *r)
 {
     withdraw(r);
     lull_buffer source = r->source;
+    size_t n = 0;
+    while (n < source.n_bytes && lull_json_is_space((uint8_t)source.data[n])) n++;
+    if (n < source.n_bytes) n++;
+    if (n < r->n_fixed) n = r->n_fixed;
     r->source = (lull_buffer){0};
     forget_call(r);
     r->state = LULL_STATE_TEXT;
     unread(r, r->held, r->n_held); /* at the end of the reply */
     r->n_held = 0;
-    size_t n = 0;
-    while (n < source.n_bytes && lull_json_is_space((uint8_t)source.data[n])) n++;
-    if (n < source.n_bytes) n++;
     r->n_reread += source.n_bytes - n;
-    if (r->n_reread > MAX_REREAD_BYTES) n = source.n_bytes;
+    if (r->n_reread > MAX_REREAD_BYTES || n > source.n_bytes) n = source.n_bytes;
     unread(r, source.data + n, source.n_bytes - n);
     for (size_t i = 0; i < n; i++) take_text(r, source.data[i]);
     lull_buffer_fini(&source);
@@ -408,6 +410,12 @@ static bool can_begin(lull_reply *r, const lull_marker *m)
     return !(m->flags & LULL_MARKER_NAMED) || lull_reply_begin_call(r);
 }
 
+static void keep_marker(lull_reply *r, const char *marker, size_t n)
+{
+    lull_buffer_append(&r->source, marker, n);
+    r->n_fixed = r->source.n_bytes;
+}
+
 static void follow(lull_reply *r, const lull_marker *m)
 {
     size_t n = strlen(m->text);
@@ -433,7 +441,7 @@ static void follow(lull_reply *r, const lull_marker *m)
     if (m->flags & LULL_MARKER_UNREAD)
         unread(r, m->text, n);
     else if (r->is_open)
-        lull_buffer_append(&r->source, m->text, n);
+        keep_marker(r, m->text, n);
     if (part == LULL_PART_TEXT && m->to == LULL_STATE_TEXT) begin_anew(r); /* a mark that is dropped */
     if (m->flags & LULL_MARKER_ROUTES) {
         r->state = m->to;
@@ -551,8 +559,9 @@ static const lull_marker *match(const lull_reply *r, bool *is_start)
 {
     *is_start = false;
     for (const lull_marker *m = markers_here(r); m->text; m++) {
-        if (strncmp(m->text, r->held, r->n_held) != 0 || !applies(r, m)) continue;
-        if (!m->text[r->n_held]) return m;
+        size_t n = strlen(m->text);
+        if (n < r->n_held || memcmp(m->text, r->held, r->n_held) != 0 || !applies(r, m)) continue;
+        if (n == r->n_held) return m;
         *is_start = true;
     }
     return NULL;
@@ -700,7 +709,8 @@ lull_status lull_reply_new(const lull_reply_options *options, lull_reply **out, 
     r->at_start = true;
     if (options->starts_in_thought && options->reasoning != LULL_REASONING_NONE) {
         r->state = LULL_STATE_THOUGHT;
-        r->has_gap = r->may_reopen = true;
+        r->has_gap = options->thinking != LULL_THINKING_SHOW;
+        r->may_reopen = true;
     }
     *out = r;
     return LULL_OK;

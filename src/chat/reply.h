@@ -15,7 +15,7 @@
  *     lull_reply_free(r);
  *
  * A call that turns out malformed is withdrawn: LULL_REPLY_CALL_FAILED, and its source is text again. It is
- * read again as text from its second byte, so that a good call behind or inside it is found.
+ * read again as text from behind its last marker, so that a good call that was swallowed is found.
  * A call is malformed when its syntax is, when its arguments are no JSON object or not UTF-8, when it nests deeper
  * than LULL_REPLY_DEPTH or is longer than LULL_REPLY_CALL_BYTES, or when the reply ends inside it. An
  * end marker that is missing at the very end is forgiven once the arguments are complete: it is often the token at
