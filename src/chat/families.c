@@ -15,14 +15,14 @@
 enum { TEXT = LULL_STATE_TEXT, THOUGHT = LULL_STATE_THOUGHT, FIRST = LULL_STATE_FIRST };
 
 static const lull_state none[] = {
-    [TEXT] = {LULL_PART_TEXT},
-    [THOUGHT] = {LULL_PART_THOUGHT},
+    [TEXT] = {.part = LULL_PART_TEXT},
+    [THOUGHT] = {.part = LULL_PART_THOUGHT},
 };
 
 enum { HERMES_OBJECT = FIRST, HERMES_CLOSING };
 static const lull_state hermes[] = {
     [TEXT] = {LULL_PART_TEXT, .markers = {{"<tool_call>", HERMES_OBJECT, OPENS}}},
-    [THOUGHT] = {LULL_PART_THOUGHT},
+    [THOUGHT] = {.part = LULL_PART_THOUGHT},
     [HERMES_OBJECT] = {LULL_PART_OBJECT, .next = HERMES_CLOSING},
     [HERMES_CLOSING] = {LULL_PART_SPACE,
                         .markers = {{"</tool_call>", TEXT, ENDS},
@@ -34,7 +34,7 @@ enum { XML_CALL = FIRST, XML_NAME, XML_KEYS, XML_KEY, XML_VALUE, XML_AFTER };
 static const lull_state xml[] = {
     [TEXT] = {LULL_PART_TEXT,
               .markers = {{"<tool_call>", XML_CALL, OPENS}, {"<function=", XML_NAME, OPENS}}},
-    [THOUGHT] = {LULL_PART_THOUGHT},
+    [THOUGHT] = {.part = LULL_PART_THOUGHT},
     [XML_CALL] = {LULL_PART_SPACE, .markers = {{"<function=", XML_NAME, 0}}},
     [XML_NAME] = {LULL_PART_NAME, .markers = {{">", XML_KEYS, NAMED}}},
     [XML_KEYS] = {LULL_PART_SPACE,
@@ -52,7 +52,7 @@ static const lull_state llama3[] = {
     [TEXT] = {LULL_PART_TEXT,
               .markers = {{"<|python_tag|>", LLAMA_TAGGED, OPENS},
                           {"{", LLAMA_OBJECT, OPENS | QUIET | UNREAD | AT_START}}},
-    [THOUGHT] = {LULL_PART_THOUGHT},
+    [THOUGHT] = {.part = LULL_PART_THOUGHT},
     [LLAMA_TAGGED] = {LULL_PART_SPACE, .markers = {{"{", LLAMA_OBJECT, UNREAD}}},
     [LLAMA_OBJECT] = {LULL_PART_OBJECT, .next = LLAMA_AFTER, .ends_call = true},
     [LLAMA_AFTER] = {LULL_PART_SPACE,
@@ -67,7 +67,7 @@ static const lull_state pythonic[] = {
               .markers = {{"[", PY_LIST, OPENS | QUIET | AT_START},
                           {"<|python_start|>", PY_TAGGED, OPENS},
                           {"<|python_end|>", TEXT, 0}}},
-    [THOUGHT] = {LULL_PART_THOUGHT},
+    [THOUGHT] = {.part = LULL_PART_THOUGHT},
     [PY_TAGGED] = {LULL_PART_SPACE, .markers = {{"[", PY_LIST, 0}}},
     [PY_LIST] = {LULL_PART_SPACE, .other = PY_CALL},
     [PY_CALL] = {LULL_PART_PYTHON, .next = PY_NEXT},
@@ -80,7 +80,7 @@ enum { MISTRAL_MARKED = FIRST, MISTRAL_LIST, MISTRAL_OBJECT, MISTRAL_NEXT, MISTR
        MISTRAL_ID, MISTRAL_ARGS };
 static const lull_state mistral[] = {
     [TEXT] = {LULL_PART_TEXT, .markers = {{"[TOOL_CALLS]", MISTRAL_MARKED, OPENS}}},
-    [THOUGHT] = {LULL_PART_THOUGHT},
+    [THOUGHT] = {.part = LULL_PART_THOUGHT},
     [MISTRAL_MARKED] = {LULL_PART_SPACE,
                         .other = MISTRAL_NAME,
                         .markers = {{"[", MISTRAL_LIST, 0}}},
@@ -108,7 +108,7 @@ enum { DS_BLOCK = FIRST, DS_CALL, DS_AFTER_SEP, DS_NAME, DS_ARGS, DS_FENCE, DS_C
 static const lull_state deepseek[] = {
     [TEXT] = {LULL_PART_TEXT,
               .markers = {{DS_CALLS_BEGIN, DS_BLOCK, OPENS}, {DS_CALL_BEGIN, DS_CALL, OPENS}}},
-    [THOUGHT] = {LULL_PART_THOUGHT},
+    [THOUGHT] = {.part = LULL_PART_THOUGHT},
     [DS_BLOCK] = {LULL_PART_SPACE, .markers = {{DS_CALL_BEGIN, DS_CALL, 0}}},
     [DS_CALL] = {LULL_PART_NAME, .markers = {{DS_SEP, DS_AFTER_SEP, 0}}},
     [DS_AFTER_SEP] = {LULL_PART_SPACE,
@@ -203,7 +203,7 @@ static const lull_state command_r[] = {
                           {"<|START_ACTION|>", R_BLOCK, OPENS},
                           {"<|START_RESPONSE|>", TEXT, 0},
                           {"<|END_RESPONSE|>", TEXT, 0}}},
-    [THOUGHT] = {LULL_PART_THOUGHT},
+    [THOUGHT] = {.part = LULL_PART_THOUGHT},
     [R_ACTION] = {LULL_PART_SPACE, .markers = {{"```json", R_BLOCK, SURE}}},
     [R_BLOCK] = {LULL_PART_SPACE, .markers = {{"[", R_LIST, 0}}},
     [R_LIST] = {LULL_PART_SPACE, .markers = {{"{", R_OBJECT, UNREAD}}},
@@ -220,7 +220,7 @@ static const lull_state granite[] = {
     [TEXT] = {LULL_PART_TEXT,
               .markers = {{"<|tool_call|>", GRANITE_BLOCK, OPENS},
                           {"<tool_call>", GRANITE_BLOCK, OPENS}}},
-    [THOUGHT] = {LULL_PART_THOUGHT},
+    [THOUGHT] = {.part = LULL_PART_THOUGHT},
     [GRANITE_BLOCK] = {LULL_PART_SPACE,
                        .markers = {{"[", GRANITE_LIST, 0}, {"{", GRANITE_SINGLE, UNREAD}}},
     [GRANITE_LIST] = {LULL_PART_SPACE, .markers = {{"{", GRANITE_OBJECT, UNREAD}}},
@@ -240,7 +240,7 @@ static const lull_state minimax[] = {
     [TEXT] = {LULL_PART_TEXT,
               .markers = {{"<minimax:tool_call>", MM_BLOCK, OPENS},
                           {"<tool_calls>", MM_LINE, OPENS}}},
-    [THOUGHT] = {LULL_PART_THOUGHT},
+    [THOUGHT] = {.part = LULL_PART_THOUGHT},
     [MM_BLOCK] = {LULL_PART_SPACE, .markers = {{"<invoke name=", MM_NAME, 0}}},
     [MM_NAME] = {LULL_PART_NAME, .markers = {{">", MM_KEYS, NAMED}}},
     [MM_KEYS] = {LULL_PART_SPACE,
@@ -282,7 +282,7 @@ static const lull_state kimi[] = {
 enum { GLM_NAME = FIRST, GLM_KEY, GLM_BETWEEN, GLM_VALUE, GLM_NEXT };
 static const lull_state glm[] = {
     [TEXT] = {LULL_PART_TEXT, .markers = {{"<tool_call>", GLM_NAME, OPENS}}},
-    [THOUGHT] = {LULL_PART_THOUGHT},
+    [THOUGHT] = {.part = LULL_PART_THOUGHT},
     [GLM_NAME] = {LULL_PART_NAME,
                   .markers = {{"<arg_key>", GLM_KEY, NAMED},
                               {"</tool_call>", TEXT, NAMED | CLOSES | ENDS}}},
@@ -299,7 +299,7 @@ static const lull_state json[] = {
     [TEXT] = {LULL_PART_TEXT,
               .markers = {{"{", JSON_OBJECT_ONLY, OPENS | QUIET | UNREAD | AT_START},
                           {"[", JSON_LIST, OPENS | QUIET | AT_START}}},
-    [THOUGHT] = {LULL_PART_THOUGHT},
+    [THOUGHT] = {.part = LULL_PART_THOUGHT},
     [JSON_OBJECT_ONLY] = {LULL_PART_OBJECT, .next = TEXT, .ends_call = true},
     [JSON_LIST] = {LULL_PART_SPACE, .markers = {{"{", JSON_ITEM, UNREAD}}},
     [JSON_ITEM] = {LULL_PART_OBJECT, .next = JSON_NEXT},
@@ -325,7 +325,7 @@ const lull_state *lull_reply_states(lull_tool_format format)
 const lull_thought_family *lull_reply_thoughts(lull_reasoning_format format)
 {
     static const lull_thought_family families[LULL_N_REASONING_FORMATS] = {
-        [LULL_REASONING_NONE] = {false},
+        [LULL_REASONING_NONE] = {.is_plain = false},
         [LULL_REASONING_THINK] = {true, .tags = {{{"<think>"}, {"</think>"}}}},
         [LULL_REASONING_TAGS] = {true,
                                  .tags = {{{"<think>"}, {"</think>"}},

@@ -29,7 +29,7 @@ static void read_reply(const lull_reply_options *options, const uint8_t *said, s
     o.user = events;
     REPLY_CHECK(lull_reply_new(&o, &r, &err) == LULL_OK);
     for (size_t at = 0; at < n;) {
-        size_t piece = cut == WHOLE ? n : cut == BYTEWISE ? 1 : 1 + said[at] % 7;
+        size_t piece = cut == WHOLE ? n : cut == BYTEWISE ? 1 : 1 + said[at] % 7u;
         if (piece > n - at) piece = n - at;
         REPLY_CHECK(lull_reply_feed(r, (const char *)said + at, piece, &err) == LULL_OK);
         at += piece;
