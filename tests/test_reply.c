@@ -70,8 +70,9 @@ static void finish(const reply_case *c, lull_reply *r, reply_events *events, con
     lull_error err;
     assert_int_equal(lull_reply_finish(r, &err), LULL_OK);
     if (strcmp(event_lines(events), c->events) != 0)
-        fail_msg("%s, %s:\n%s\n---- not\n%s\n---- but\n%s", lull_tool_format_name((lull_tool_format)c->tools), how,
-                 c->said, c->events, event_lines(events));
+        fail_msg("%s, %s:\n%s\n---- not\n%s\n---- but\n%s",
+                 lull_tool_format_name((lull_tool_format)c->tools), how, c->said, c->events,
+                 event_lines(events));
     check_result(r, events);
     lull_reply_free(r);
     reply_events_fini(events);
@@ -159,11 +160,12 @@ static void test_thoughts(void **state)
         {0, LULL_REASONING_GEMMA, "<|channel>thought\n<channel|>b", "T|b\n"},
         {0, LULL_REASONING_COMMAND_R,
          "<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>b<|END_RESPONSE|>", "H|a\nT|b\n"},
-        {0, LULL_REASONING_GRANITE,
-         "Here is my thought process: a\n\nHere is my response: b", "H|a\nT|b\n"},
+        {0, LULL_REASONING_GRANITE, "Here is my thought process: a\n\nHere is my response: b",
+         "H|a\nT|b\n"},
         {0, LULL_REASONING_GRANITE, "Here's my thought process:a\nHere's my response:\nb",
          "H|a\nT|b\n"},
-        {0, LULL_REASONING_GRANITE, "Here is my thought about it", "T|Here is my thought about it\n"},
+        {0, LULL_REASONING_GRANITE, "Here is my thought about it",
+         "T|Here is my thought about it\n"},
     };
     CHECK_ALL(cases);
 }
@@ -176,23 +178,30 @@ static void test_hermes(void **state)
     enum { F = LULL_TOOLS_HERMES, THINK = LULL_REASONING_THINK };
     static const reply_case cases[] = {
         {F, 0,
-         "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_call>",
+         "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": "
+         "\"Oslo\"}}\n</tool_call>",
          "C0|get_weather|call_0\nA0|{\"city\": \"Oslo\"}\nE0\n"},
         {F, THINK,
-         "<think>\nI call.\n</think>\n\nLet me look.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n"
-         "</tool_call>\n<tool_call>\n{\"arguments\": {\"a\": [1, {\"b\": null}]}, \"name\": \"g\"}\n"
+         "<think>\nI call.\n</think>\n\nLet me look.\n<tool_call>\n{\"name\": \"f\", "
+         "\"arguments\": {}}\n"
+         "</tool_call>\n<tool_call>\n{\"arguments\": {\"a\": [1, {\"b\": null}]}, \"name\": "
+         "\"g\"}\n"
          "</tool_call>\nDone.\n",
          "H|I call.\nT|Let me look.\nC0|f|call_0\nA0|{}\nE0\nC1|g|call_1\n"
          "A1|{\"a\": [1, {\"b\": null}]}\nE1\nT|\nDone.\n\n"},
-        {F, THINK, "<think>\n<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>\n</think>x",
+        {F, THINK,
+         "<think>\n<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>\n</think>x",
          "H|<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>\nT|x\n"},
         /* a marker, escapes and other letters in strings */
         {F, 0,
-         "<tool_call>{\"name\": \"f\", \"arguments\": {\"</tool_call>\": \"\\\"}\\u00e9\\ud83d\\ude00 ø "
+         "<tool_call>{\"name\": \"f\", \"arguments\": {\"</tool_call>\": "
+         "\"\\\"}\\u00e9\\ud83d\\ude00 ø "
          "</tool_call>\\n\"}}</tool_call>",
-         "C0|f|call_0\nA0|{\"</tool_call>\": \"\\\"}\\u00e9\\ud83d\\ude00 ø </tool_call>\\n\"}\nE0\n"},
+         "C0|f|call_0\nA0|{\"</tool_call>\": \"\\\"}\\u00e9\\ud83d\\ude00 ø "
+         "</tool_call>\\n\"}\nE0\n"},
         /* other members, arguments as text, null, none, in OpenAI's envelope; numbers before a brace */
-        {F, 0, "<tool_call>{\"id\": \"a1\", \"x\": [1], \"name\": \"f\", \"n\": -1.5e3}</tool_call>",
+        {F, 0,
+         "<tool_call>{\"id\": \"a1\", \"x\": [1], \"name\": \"f\", \"n\": -1.5e3}</tool_call>",
          "C0|f|a1\nA0|{}\nE0\n"},
         {F, 0, "<tool_call>{\"name\": \"f\", \"arguments\": \"{\\\"a\\\": 1}\"}</tool_call>",
          "C0|f|call_0\nA0|{\"a\": 1}\nE0\n"},
@@ -228,13 +237,13 @@ static void test_hermes(void **state)
          "T|<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"\\ud83d\"}}</tool_call>\n"},
         /* the end of the reply: inside the arguments; behind them; inside the end marker; no end marker */
         {F, 0, "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}",
-         "C0|f|call_0\nA0|{\"a\": 1}\nF0\nT|<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}\n"},
+         "C0|f|call_0\nA0|{\"a\": 1}\nF0\nT|<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": "
+         "1}\n"},
         {F, 0, "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n",
          "C0|f|call_0\nA0|{\"a\": 1}\nE0\n"},
         {F, 0, "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool",
          "C0|f|call_0\nA0|{\"a\": 1}\nE0\n"},
-        {F, 0,
-         "<tool_call>{\"name\": \"f\"}\n<tool_call>{\"name\": \"g\"}</tool_call>",
+        {F, 0, "<tool_call>{\"name\": \"f\"}\n<tool_call>{\"name\": \"g\"}</tool_call>",
          "C0|f|call_0\nA0|{}\nE0\nC1|g|call_1\nA1|{}\nE1\n"},
     };
     CHECK_ALL(cases);
@@ -249,7 +258,8 @@ static void test_xml(void **state)
          "I look.\n\n<tool_call>\n<function=get_weather>\n<parameter=city>\nOslo\n</parameter>\n"
          "<parameter=days>\n3\n</parameter>\n<parameter=hourly>\nTrue\n</parameter>\n"
          "</function>\n</tool_call>",
-         "T|I look.\nC0|get_weather|call_0\nA0|{\"city\": \"Oslo\", \"days\": 3, \"hourly\": true}\nE0\n",
+         "T|I look.\nC0|get_weather|call_0\nA0|{\"city\": \"Oslo\", \"days\": 3, \"hourly\": "
+         "true}\nE0\n",
          .has_tools = true},
         /* types: nullable text, objects, enums, what does not fit its type, what is not known */
         {F, 0,
@@ -276,7 +286,8 @@ static void test_xml(void **state)
          "<tool_call>\n<function=f>\nparameter\n</function>\n</tool_call>\n"
          "<tool_call>\n<function=g>\n</function>\n</tool_call>",
          "C0|f|call_0\nF0\n"
-         "T|<tool_call>\n<function=f>\nparameter\n</function>\n</tool_call>\nC1|g|call_1\nA1|{}\nE1\n"},
+         "T|<tool_call>\n<function=f>\nparameter\n</function>\n</"
+         "tool_call>\nC1|g|call_1\nA1|{}\nE1\n"},
         {F, 0, "<tool_call>\n<function=f>\n<parameter=a>\nx",
          "C0|f|call_0\nA0|{\"a\": \"x\nF0\nT|<tool_call>\n<function=f>\n<parameter=a>\nx\n"},
     };
@@ -309,7 +320,8 @@ static void test_llama3(void **state)
         {F, 0, "<|python_tag|>{\"name\": \"f\", \"parameters\": {}}", "C0|f|call_0\nA0|{}\nE0\n",
          .has_tools = true},
         /* malformed, then good */
-        {F, 0, "<|python_tag|>{\"name\" \"f\"}; <|python_tag|>{\"name\": \"g\", \"parameters\": {}}",
+        {F, 0,
+         "<|python_tag|>{\"name\" \"f\"}; <|python_tag|>{\"name\": \"g\", \"parameters\": {}}",
          "F0\nT|<|python_tag|>{\"name\" \"f\"};\nC1|g|call_1\nA1|{}\nE1\n"},
         {F, 0, "{\"name\": \"f\", \"parameters\": {\"a\": tru}}",
          "C0|f|call_0\nA0|{\"a\": tru\nF0\nT|{\"name\": \"f\", \"parameters\": {\"a\": tru}}\n"},
@@ -331,6 +343,8 @@ static void test_pythonic(void **state)
         {F, 0, "[f(a='it\\'s \"x\"\\n\\x41\\u00e9\\U0001f600\\d\t)]', b=\"ø\")]",
          "C0|f|call_0\nA0|{\"a\": \"it's \\\"x\\\"\\nAé😀\\\\d\\t)]\", \"b\": \"ø\"}\nE0\n"},
         {F, 0, "<|python_start|>[f( a = 1 )]<|python_end|>\n", "C0|f|call_0\nA0|{\"a\": 1}\nE0\n"},
+        {F, 0, "<|tool_call_start|>[f(a=1)]<|tool_call_end|>x",
+         "C0|f|call_0\nA0|{\"a\": 1}\nE0\nT|x\n"},
         {F, LULL_REASONING_THINK, "<think>x</think>\n[a.b(c=[])]\nDone.",
          "H|x\nC0|a.b|call_0\nA0|{\"c\": []}\nE0\nT|Done.\n"},
         /* not a call */
@@ -367,12 +381,14 @@ static void test_mistral(void **state)
         {F, LULL_REASONING_MISTRAL, "[THINK]x [TOOL_CALLS][/THINK]y[TOOL_CALLS]f[ARGS]{}",
          "H|x [TOOL_CALLS]\nT|y\nC0|f|call00000\nA0|{}\nE0\n"},
         /* an item that is no call leaves the others; one that is no JSON ends the list */
-        {F, 0, "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": 1}, {\"name\": \"g\", \"arguments\": {}}]",
+        {F, 0,
+         "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": 1}, {\"name\": \"g\", \"arguments\": {}}]",
          "F0\nT|[TOOL_CALLS][{\"name\": \"f\", \"arguments\": 1}\nC1|g|call00001\nA1|{}\nE1\n"},
         {F, 0, "[TOOL_CALLS][{\"name\": \"f\"}, {\"name\": g}] [TOOL_CALLS]h[ARGS]{}",
          "C0|f|call00000\nA0|{}\nE0\nF1\nT|, {\"name\": g}]\nC2|h|call00002\nA2|{}\nE2\n"},
         {F, 0, "[TOOL_CALLS][]", "F0\nT|[TOOL_CALLS][]\n"},
-        {F, 0, "[TOOL_CALLS]f[ARGS]{\"a\"", "C0|f|call00000\nA0|{\"a\"\nF0\nT|[TOOL_CALLS]f[ARGS]{\"a\"\n"},
+        {F, 0, "[TOOL_CALLS]f[ARGS]{\"a\"",
+         "C0|f|call00000\nA0|{\"a\"\nF0\nT|[TOOL_CALLS]f[ARGS]{\"a\"\n"},
         {F, 0, "[TOOL_CALLS]f g[ARGS]{}", "F0\nT|[TOOL_CALLS]f g[ARGS]{}\n"},
     };
     CHECK_ALL(cases);
@@ -385,8 +401,10 @@ static void test_deepseek(void **state)
     static const reply_case cases[] = {
         /* R1 and V3 */
         {F, THINK,
-         "<think>\nx\n</think>\n\n<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n"
-         "```json\n{\"a\": \"```\"}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>g\n"
+         "<think>\nx\n</"
+         "think>\n\n<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n"
+         "```json\n{\"a\": "
+         "\"```\"}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>g\n"
          "```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
          "H|x\nC0|f|call_0\nA0|{\"a\": \"```\"}\nE0\nC1|g|call_1\nA1|{}\nE1\n"},
         /* V3.1 */
@@ -397,6 +415,14 @@ static void test_deepseek(void **state)
          "H|x\nT|Let me.\nC0|f|call_0\nA0|{\"a\": \"<｜tool▁call▁end｜>\"}\nE0\n"
          "C1|g|call_1\nA1|{}\nE1\n",
          .starts_in_thought = true},
+        /* V3.2 */
+        {F, 0,
+         "Hm.\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"f\">\n<｜DSML｜parameter "
+         "name=\"a\" "
+         "string=\"true\">1</｜DSML｜parameter>\n<｜DSML｜parameter name=\"b\" string=\"false\">[1]"
+         "</｜DSML｜parameter>\n</｜DSML｜invoke>\n<｜DSML｜invoke name=\"g\">\n</｜DSML｜invoke>\n"
+         "</｜DSML｜function_calls>",
+         "T|Hm.\nC0|f|call_0\nA0|{\"a\": \"1\", \"b\": [1]}\nE0\nC1|g|call_1\nA1|{}\nE1\n"},
         /* the block's end is missing; a call is malformed and the next one good */
         {F, 0, "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{}",
          "C0|f|call_0\nA0|{}\nE0\n"},
@@ -415,11 +441,14 @@ static void test_harmony(void **state)
     (void)state;
     enum { F = LULL_TOOLS_HARMONY, H = LULL_REASONING_HARMONY };
     static const reply_case cases[] = {
-        {F, H, "<|channel|>analysis<|message|>think<|end|><|start|>assistant<|channel|>final<|message|>Hi\n<|return|>",
+        {F, H,
+         "<|channel|>analysis<|message|>think<|end|><|start|>assistant<|channel|>final<|message|>"
+         "Hi\n<|return|>",
          "H|think\nT|Hi\n"},
         {F, H, "<|channel|>final<|message|>Hi", "T|Hi\n"},
         {F, H,
-         "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary to=functions.f "
+         "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary "
+         "to=functions.f "
          "<|constrain|>json<|message|>{\"a\": \"<|call|>\"}<|call|>",
          "H|a\nC0|f|call_0\nA0|{\"a\": \"<|call|>\"}\nE0\n"},
         /* the stop token is not in the text; the recipient stands in front; no constraint */
@@ -435,12 +464,14 @@ static void test_harmony(void **state)
          "<|message|>So.",
          "T|I look.\nC0|f|call_0\nA0|{}\nE0\nT|\nSo.\n"},
         {F, 0, "<|channel|>analysis<|message|>a<|end|>", "T|a\n"},
-        {0, H, "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b",
+        {0, H,
+         "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b",
          "H|a\nT|b\n"},
         {F, H, "a<|end|><|start|>assistant<|channel|>final<|message|>b", "H|a\nT|b\n",
          .starts_in_thought = true},
         {F, H, "no header", "T|no header\n"},
-        {F, H, "<|channel|>analysis<|message|>a <|end|> <|start|>assistant<|channel|>final<|message|>b",
+        {F, H,
+         "<|channel|>analysis<|message|>a <|end|> <|start|>assistant<|channel|>final<|message|>b",
          "T|<|channel|>analysis<|message|>a <|end|>\nb\n", .thinking = LULL_THINKING_SHOW},
         /* malformed, then good */
         {F, H,
@@ -464,7 +495,9 @@ static void test_gemma(void **state)
          "C0|f|call_0\nA0|{\"a\": \"```\"}\nE0\nC1|printer|call_1\nA1|{}\nE1\n"},
         {F, 0, "```tool_code\n[f(a=1), g()]\n```",
          "C0|f|call_0\nA0|{\"a\": 1}\nE0\nC1|g|call_1\nA1|{}\nE1\n"},
-        {F, 0, "```tool_call\n{\"name\": \"f\", \"parameters\": {\"a\": {\"b\": []}}}\n{\"name\": \"g\"}\n```",
+        {F, 0,
+         "```tool_call\n{\"name\": \"f\", \"parameters\": {\"a\": {\"b\": []}}}\n{\"name\": "
+         "\"g\"}\n```",
          "C0|f|call_0\nA0|{\"a\": {\"b\": []}}\nE0\nC1|g|call_1\nA1|{}\nE1\n"},
         {F, 0, "```python\nf(a=1)\n```", "T|```python\nf(a=1)\n```\n"},
         {F, 0, "```tool_code\nx = f(a=1)\n```\n```tool_code\ng()\n```",
@@ -479,7 +512,10 @@ static void test_gemma(void **state)
          "H|x\nC0|f|call_0\nA0|{\"u\": \"celsius\"}\nE0\n"},
         {F, 0, "<start_function_call>call:f{a:<escape>x<escape>}<end_function_call>",
          "C0|f|call_0\nA0|{\"a\": \"x\"}\nE0\n"},
-        {F, 0, "<|tool_call>call:f{a:<|\"|>x}", "C0|f|call_0\nA0|{\"a\": \"x}\nF0\nT|<|tool_call>call:f{a:<|\"|>x}\n"},
+        {F, 0, "<|tool_call>call:f{a:{<|\"|>b c<|\"|>:1}}<tool_call|><|tool_response>",
+         "C0|f|call_0\nA0|{\"a\": {\"b c\": 1}}\nE0\n"},
+        {F, 0, "<|tool_call>call:f{a:<|\"|>x}",
+         "C0|f|call_0\nA0|{\"a\": \"x}\nF0\nT|<|tool_call>call:f{a:<|\"|>x}\n"},
     };
     CHECK_ALL(cases);
 }
@@ -490,20 +526,25 @@ static void test_command_r(void **state)
     enum { F = LULL_TOOLS_COMMAND_R, H = LULL_REASONING_COMMAND_R };
     static const reply_case cases[] = {
         {F, 0,
-         "Plan.\nAction:\n```json\n[\n    {\n        \"tool_name\": \"f\",\n        \"parameters\": {\n"
-         "            \"a\": \"]```\"\n        }\n    },\n {\"tool_name\": \"g\", \"parameters\": {}}\n]```",
+         "Plan.\nAction:\n```json\n[\n    {\n        \"tool_name\": \"f\",\n        "
+         "\"parameters\": {\n"
+         "            \"a\": \"]```\"\n        }\n    },\n {\"tool_name\": \"g\", \"parameters\": "
+         "{}}\n]```",
          "T|Plan.\nC0|f|call_0\nA0|{\n            \"a\": \"]```\"\n        }\nE0\n"
          "C1|g|call_1\nA1|{}\nE1\n"},
         {F, H,
          "<|START_THINKING|>x<|END_THINKING|><|START_ACTION|>[\n    {\"tool_call_id\": \"0\", "
          "\"tool_name\": \"f\", \"parameters\": {\"a\": 1}}\n]<|END_ACTION|>",
          "H|x\nC0|f|0\nA0|{\"a\": 1}\nE0\n"},
-        {F, H, "<|START_THINKING|>x<|END_THINKING|><|START_RESPONSE|>Hi<|END_RESPONSE|>", "H|x\nT|Hi\n"},
+        {F, H, "<|START_THINKING|>x<|END_THINKING|><|START_RESPONSE|>Hi<|END_RESPONSE|>",
+         "H|x\nT|Hi\n"},
         {F, 0, "Action: go on.\nAction: ```json\n[{\"tool_name\": \"f\", \"parameters\": {}}]\n```",
          "T|Action: go on.\nC0|f|call_0\nA0|{}\nE0\n"},
-        {F, 0, "Action: ```json\n[{\"tool_name\": 1}, {\"tool_name\": \"g\", \"parameters\": {}}]```",
+        {F, 0,
+         "Action: ```json\n[{\"tool_name\": 1}, {\"tool_name\": \"g\", \"parameters\": {}}]```",
          "F0\nT|Action: ```json\n[{\"tool_name\": 1}\nC1|g|call_1\nA1|{}\nE1\n"},
-        {F, 0, "<|START_ACTION|>[{\"tool_name\": \"f\", ", "F0\nT|<|START_ACTION|>[{\"tool_name\": \"f\", \n"},
+        {F, 0, "<|START_ACTION|>[{\"tool_name\": \"f\", ",
+         "F0\nT|<|START_ACTION|>[{\"tool_name\": \"f\", \n"},
     };
     CHECK_ALL(cases);
 }
@@ -514,7 +555,8 @@ static void test_granite(void **state)
     enum { F = LULL_TOOLS_GRANITE };
     static const reply_case cases[] = {
         {F, 0,
-         "<|tool_call|>[{\"name\": \"f\", \"arguments\": {\"a\": 1}}, {\"name\": \"g\", \"arguments\": {}}]",
+         "<|tool_call|>[{\"name\": \"f\", \"arguments\": {\"a\": 1}}, {\"name\": \"g\", "
+         "\"arguments\": {}}]",
          "C0|f|call_0\nA0|{\"a\": 1}\nE0\nC1|g|call_1\nA1|{}\nE1\n"},
         {F, 0, "<tool_call> [{\"name\": \"f\", \"arguments\": {}}] </tool_call> x",
          "C0|f|call_0\nA0|{}\nE0\nT|x\n"},
@@ -534,7 +576,8 @@ static void test_minimax(void **state)
     static const reply_case cases[] = {
         {F, LULL_REASONING_THINK,
          "<think>x</think>\nHm.\n<minimax:tool_call>\n<invoke name=\"get_weather\">\n"
-         "<parameter name=\"city\">New \"York\"</parameter>\n<parameter name=\"days\">2</parameter>\n"
+         "<parameter name=\"city\">New \"York\"</parameter>\n<parameter "
+         "name=\"days\">2</parameter>\n"
          "</invoke>\n<invoke name=\"get_time\">\n</invoke>\n</minimax:tool_call>",
          "H|x\nT|Hm.\nC0|get_weather|call_0\nA0|{\"city\": \"New \\\"York\\\"\", \"days\": 2}\nE0\n"
          "C1|get_time|call_1\nA1|{}\nE1\n",
@@ -560,22 +603,27 @@ static void test_kimi_and_glm(void **state)
     static const reply_case cases[] = {
         {K, THINK,
          "<think>x</think>Hm.<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0"
-         "<|tool_call_argument_begin|>{\"a\": 1}<|tool_call_end|><|tool_call_begin|>functions.my:g:1"
+         "<|tool_call_argument_begin|>{\"a\": "
+         "1}<|tool_call_end|><|tool_call_begin|>functions.my:g:1"
          "<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>",
-         "H|x\nT|Hm.\nC0|f|functions.f:0\nA0|{\"a\": 1}\nE0\nC1|my:g|functions.my:g:1\nA1|{}\nE1\n"},
+         "H|x\nT|Hm.\nC0|f|functions.f:0\nA0|{\"a\": "
+         "1}\nE0\nC1|my:g|functions.my:g:1\nA1|{}\nE1\n"},
         {K, THINK,
          "<think>x<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0"
          "<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>",
          "H|x\nC0|f|functions.f:0\nA0|{}\nE0\n"},
         {K, 0, "<|tool_calls_section_begin|>x", "F0\nT|<|tool_calls_section_begin|>x\n"},
         {G, THINK,
-         "<think>x</think>\n<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Oslo</arg_value>\n"
-         "<arg_key>days</arg_key>\n<arg_value>3</arg_value>\n</tool_call>\n<tool_call>get_time\n</tool_call>",
+         "<think>x</think>\n<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Oslo</"
+         "arg_value>\n"
+         "<arg_key>days</arg_key>\n<arg_value>3</arg_value>\n</tool_call>\n<tool_call>get_time\n</"
+         "tool_call>",
          "H|x\nC0|get_weather|call_0\nA0|{\"city\": \"Oslo\", \"days\": 3}\nE0\n"
          "C1|get_time|call_1\nA1|{}\nE1\n",
          .has_tools = true},
         {G, 0, "<tool_call>f<arg_key>a</arg_key>b</tool_call><tool_call>g</tool_call>",
-         "C0|f|call_0\nF0\nT|<tool_call>f<arg_key>a</arg_key>b</tool_call>\nC1|g|call_1\nA1|{}\nE1\n"},
+         "C0|f|call_0\nF0\nT|<tool_call>f<arg_key>a</arg_key>b</"
+         "tool_call>\nC1|g|call_1\nA1|{}\nE1\n"},
     };
     CHECK_ALL(cases);
 }
@@ -585,7 +633,8 @@ static void test_json(void **state)
     (void)state;
     enum { F = LULL_TOOLS_JSON };
     static const reply_case cases[] = {
-        {F, 0, " {\"name\": \"f\", \"arguments\": {\"a\": 1}}\n", "C0|f|call_0\nA0|{\"a\": 1}\nE0\n"},
+        {F, 0, " {\"name\": \"f\", \"arguments\": {\"a\": 1}}\n",
+         "C0|f|call_0\nA0|{\"a\": 1}\nE0\n"},
         {F, 0, "[{\"name\": \"f\", \"arguments\": {}}, {\"name\": \"g\", \"arguments\": {}}]",
          "C0|f|call_0\nA0|{}\nE0\nC1|g|call_1\nA1|{}\nE1\n"},
         {F, 0, "{\"answer\": [1, 2]}\n", "T|{\"answer\": [1, 2]}\n\n"},
@@ -656,8 +705,13 @@ static void test_hostile(void **state)
 {
     (void)state;
     static const char *const units[] = {"<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"",
-                                        "<|channel|>", "[TOOL_CALLS]", "<tool_call><function=f>",
-                                        "[f(a='", "<｜tool▁call▁begin｜>", "{\"name\":", "Action:"};
+                                        "<|channel|>",
+                                        "[TOOL_CALLS]",
+                                        "<tool_call><function=f>",
+                                        "[f(a='",
+                                        "<｜tool▁call▁begin｜>",
+                                        "{\"name\":",
+                                        "Action:"};
     for (int format = 0; format < LULL_N_TOOL_FORMATS; format++)
         for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
             lull_buffer b = {0};
@@ -707,10 +761,8 @@ static void test_options(void **state)
     lull_error err;
     lull_reply *r;
     static const lull_reply_options bad[] = {
-        {.tools = LULL_N_TOOL_FORMATS},
-        {.reasoning = LULL_N_REASONING_FORMATS},
-        {.thinking = (lull_thinking)3},
-        {.tools_json = "{}"},
+        {.tools = LULL_N_TOOL_FORMATS}, {.reasoning = LULL_N_REASONING_FORMATS},
+        {.thinking = (lull_thinking)3}, {.tools_json = "{}"},
         {.tools_json = "[1"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -811,7 +863,8 @@ static void test_detect(void **state)
         {"@granite", LULL_TOOLS_GRANITE, LULL_REASONING_NONE},
         {"@command_r_tools", LULL_TOOLS_COMMAND_R, LULL_REASONING_NONE},
         {"@command_r", LULL_TOOLS_NONE, LULL_REASONING_NONE},
-        {"{{ '<tool_call>\n<function=' + tool_call.name + '>\n' }}{{ '<parameter=' + k }}{{ '<think>' }}",
+        {"{{ '<tool_call>\n<function=' + tool_call.name + '>\n' }}{{ '<parameter=' + k }}{{ "
+         "'<think>' }}",
          LULL_TOOLS_XML, LULL_REASONING_THINK},
         {"<|header_start|>[func_name1(params_name1=params_value1), func_name2(params)]",
          LULL_TOOLS_PYTHONIC, LULL_REASONING_NONE},
@@ -829,6 +882,8 @@ static void test_detect(void **state)
         {"<|tool_calls_section_begin|>", LULL_TOOLS_KIMI, LULL_REASONING_NONE},
         {"<tool_call>{{ name }}<arg_key>{{ k }}</arg_key><arg_value></think>", LULL_TOOLS_GLM,
          LULL_REASONING_THINK},
+        {"<｜DSML｜function_calls>", LULL_TOOLS_DEEPSEEK, LULL_REASONING_NONE},
+        {"<|tool_call_start|>[", LULL_TOOLS_PYTHONIC, LULL_REASONING_NONE},
         {"<reasoning>", LULL_TOOLS_NONE, LULL_REASONING_TAGS},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -870,8 +925,8 @@ static void test_thought_tags(void **state)
         char said[256];
         snprintf(said, sizeof said, "%sthe thought%sthe answer", open, close);
         check(&(reply_case){0, i, said, "H|the thought\nT|the answer\n"});
-        check(&(reply_case){0, i, said + strlen(open),
-                            "H|the thought\nT|the answer\n", .starts_in_thought = true});
+        check(&(reply_case){0, i, said + strlen(open), "H|the thought\nT|the answer\n",
+                            .starts_in_thought = true});
     }
     const char *open = "", *close = "";
     lull_reasoning_tags(LULL_REASONING_NONE, &open, &close);
@@ -898,8 +953,9 @@ static void test_forms(void **state)
 {
     (void)state;
     static const char *const templates[] = {
-        NULL, "<|python_start|>", "[TOOL_CALLS]", "[TOOL_CALLS][ARGS]", "```json",
-        "```tool_call", "```tool_code", "Action:", "<tool_call>", "<tool_calls>"};
+        NULL,           "<|python_start|>",   "[TOOL_CALLS]", "[TOOL_CALLS][ARGS]", "```json",
+        "```tool_call", "```tool_code",       "Action:",      "<|tool_call|>",      "<tool_calls>",
+        "｜DSML｜",     "<|tool_call_start|>"};
     for (int i = 1; i < LULL_N_TOOL_FORMATS; i++)
         for (size_t t = 0; t < sizeof templates / sizeof *templates; t++) {
             lull_tool_format format = (lull_tool_format)i;
@@ -916,11 +972,9 @@ static void test_forms(void **state)
             for (int k = 0; k < 2; k++) {
                 char id[32];
                 snprintf(id, sizeof id, format == LULL_TOOLS_MISTRAL ? "call%05d" : "call_%d", k);
-                if (format == LULL_TOOLS_KIMI)
-                    snprintf(id, sizeof id, "functions.%c:0", "fg"[k]);
-                lull_buffer_printf(&events,
-                                   "C%d|%c|%s\nA%d|{\"k\": \"v\", \"l\": \"w\"}\nE%d\n", k, "fg"[k],
-                                   id, k, k);
+                if (format == LULL_TOOLS_KIMI) snprintf(id, sizeof id, "functions.%c:0", "fg"[k]);
+                lull_buffer_printf(&events, "C%d|%c|%s\nA%d|{\"k\": \"v\", \"l\": \"w\"}\nE%d\n", k,
+                                   "fg"[k], id, k, k);
             }
             check(&(reply_case){.tools = format, .said = said.data, .events = events.data});
             lull_buffer_fini(&said);
@@ -932,17 +986,17 @@ static void test_forms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),      cmocka_unit_test(test_thoughts),
-        cmocka_unit_test(test_hermes),    cmocka_unit_test(test_xml),
-        cmocka_unit_test(test_llama3),    cmocka_unit_test(test_pythonic),
-        cmocka_unit_test(test_mistral),   cmocka_unit_test(test_deepseek),
-        cmocka_unit_test(test_harmony),   cmocka_unit_test(test_gemma),
-        cmocka_unit_test(test_command_r), cmocka_unit_test(test_granite),
-        cmocka_unit_test(test_minimax),   cmocka_unit_test(test_kimi_and_glm),
-        cmocka_unit_test(test_json),      cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_hostile),   cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_options),   cmocka_unit_test(test_no_delay),
-        cmocka_unit_test(test_names),     cmocka_unit_test(test_detect),
+        cmocka_unit_test(test_text),         cmocka_unit_test(test_thoughts),
+        cmocka_unit_test(test_hermes),       cmocka_unit_test(test_xml),
+        cmocka_unit_test(test_llama3),       cmocka_unit_test(test_pythonic),
+        cmocka_unit_test(test_mistral),      cmocka_unit_test(test_deepseek),
+        cmocka_unit_test(test_harmony),      cmocka_unit_test(test_gemma),
+        cmocka_unit_test(test_command_r),    cmocka_unit_test(test_granite),
+        cmocka_unit_test(test_minimax),      cmocka_unit_test(test_kimi_and_glm),
+        cmocka_unit_test(test_json),         cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_hostile),      cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_options),      cmocka_unit_test(test_no_delay),
+        cmocka_unit_test(test_names),        cmocka_unit_test(test_detect),
         cmocka_unit_test(test_thought_tags), cmocka_unit_test(test_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

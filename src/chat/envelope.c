@@ -25,9 +25,8 @@ static enum field field_of(const lull_buffer *key)
         const char *key;
         enum field field;
     } fields[] = {
-        {"name", NAME},           {"tool_name", NAME}, {"arguments", ARGUMENTS},
-        {"parameters", ARGUMENTS}, {"id", ID},          {"tool_call_id", ID},
-        {"function", FUNCTION},
+        {"name", NAME}, {"tool_name", NAME},  {"arguments", ARGUMENTS}, {"parameters", ARGUMENTS},
+        {"id", ID},     {"tool_call_id", ID}, {"function", FUNCTION},
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (key->n_bytes == strlen(fields[i].key) &&

@@ -9,22 +9,23 @@
 
 typedef enum lull_tool_format {
     LULL_TOOLS_NONE,
-    LULL_TOOLS_HERMES,      /* <tool_call>{"name": N, "arguments": {}}</tool_call>: Qwen 2.5/3 */
-    LULL_TOOLS_XML,         /* <tool_call><function=N><parameter=K>\nV\n</parameter></function></tool_call>:
+    LULL_TOOLS_HERMES, /* <tool_call>{"name": N, "arguments": {}}</tool_call>: Qwen 2.5/3 */
+    LULL_TOOLS_XML, /* <tool_call><function=N><parameter=K>\nV\n</parameter></function></tool_call>:
                                Qwen 3 Coder */
     LULL_TOOLS_LLAMA3_JSON, /* {"name": N, "parameters": {}}; maybe <|python_tag|> in front; ';' between */
-    LULL_TOOLS_PYTHONIC,    /* [f(a=1, b="x"), g()]: Llama 3.2/4 */
-    LULL_TOOLS_MISTRAL,     /* [TOOL_CALLS][{"name", "arguments"}], newer [TOOL_CALLS]N[ARGS]{} */
-    LULL_TOOLS_DEEPSEEK,    /* <｜tool▁calls▁begin｜>…: R1 and V3 with ```json, V3.1 without */
-    LULL_TOOLS_HARMONY,     /* <|channel|>commentary to=functions.N<|message|>{}<|call|>: gpt-oss */
-    LULL_TOOLS_GEMMA,       /* ```tool_code python```, ```tool_call JSON```; Gemma 4 <|tool_call>call:N{} */
-    LULL_TOOLS_COMMAND_R,   /* Action: ```json [{"tool_name", "parameters"}]```, <|START_ACTION|>[…] */
-    LULL_TOOLS_GRANITE,     /* <|tool_call|>[{"name", "arguments"}], <tool_call>[…] */
-    LULL_TOOLS_MINIMAX,     /* <minimax:tool_call><invoke name="N"><parameter name="K">V…, older
+    LULL_TOOLS_PYTHONIC, /* [f(a=1, b="x"), g()]: Llama 3.2/4, LFM2 */
+    LULL_TOOLS_MISTRAL,  /* [TOOL_CALLS][{"name", "arguments"}], newer [TOOL_CALLS]N[ARGS]{} */
+    LULL_TOOLS_DEEPSEEK, /* <｜tool▁calls▁begin｜>…: R1 and V3 with ```json, V3.1 without; V3.2
+                               <｜DSML｜function_calls>… with typed parameters */
+    LULL_TOOLS_HARMONY, /* <|channel|>commentary to=functions.N<|message|>{}<|call|>: gpt-oss */
+    LULL_TOOLS_GEMMA, /* ```tool_code python```, ```tool_call JSON```; Gemma 4 <|tool_call>call:N{} */
+    LULL_TOOLS_COMMAND_R, /* Action: ```json [{"tool_name", "parameters"}]```, <|START_ACTION|>[…] */
+    LULL_TOOLS_GRANITE, /* <|tool_call|>[{"name", "arguments"}], <tool_call>[…] */
+    LULL_TOOLS_MINIMAX, /* <minimax:tool_call><invoke name="N"><parameter name="K">V…, older
                                <tool_calls> with one JSON object a line */
-    LULL_TOOLS_KIMI,        /* <|tool_call_begin|>functions.N:0<|tool_call_argument_begin|>{}… */
-    LULL_TOOLS_GLM,         /* <tool_call>N\n<arg_key>K</arg_key>\n<arg_value>V</arg_value>\n</tool_call> */
-    LULL_TOOLS_JSON,        /* the whole reply is {"name", "arguments"}, or an array of these */
+    LULL_TOOLS_KIMI,    /* <|tool_call_begin|>functions.N:0<|tool_call_argument_begin|>{}… */
+    LULL_TOOLS_GLM, /* <tool_call>N\n<arg_key>K</arg_key>\n<arg_value>V</arg_value>\n</tool_call> */
+    LULL_TOOLS_JSON, /* the whole reply is {"name", "arguments"}, or an array of these */
     LULL_N_TOOL_FORMATS
 } lull_tool_format;
 
@@ -70,8 +71,11 @@ void lull_reasoning_tags(lull_reasoning_format format, const char **open, const 
  * all else (Gemma 4). */
 typedef struct lull_call_form {
     const char *open, *begin, *middle, *end, *separator, *close;
-    const char *key_begin, *key_end, *value_end, *value_separator; /* NULL: the arguments are JSON */
+    const char *key_begin, *key_end, *value_end,
+        *value_separator;    /* NULL: the arguments are JSON */
     const char *string_mark; /* NULL: none */
+    const char
+        *key_end_literal; /* instead of key_end where the value is no string; NULL: the same */
     bool is_python;
     bool has_marker; /* open + begin start with a marker of calls, which may stand behind text */
 } lull_call_form;

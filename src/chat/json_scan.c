@@ -27,8 +27,7 @@ size_t lull_utf8_put(uint32_t character, char out[4])
         return 1;
     }
     size_t n = character < 0x800 ? 2 : character < 0x10000 ? 3 : 4;
-    for (size_t i = n - 1; i > 0; i--, character >>= 6)
-        out[i] = (char)(0x80 | (character & 0x3f));
+    for (size_t i = n - 1; i > 0; i--, character >>= 6) out[i] = (char)(0x80 | (character & 0x3f));
     out[0] = (char)((0xf00 >> n & 0xff) | character);
     return n;
 }

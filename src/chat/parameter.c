@@ -18,7 +18,8 @@ static const json_t *find_tool(const json_t *tools, const char *name)
 {
     size_t i;
     const json_t *tool;
-    json_array_foreach(tools, i, tool) {
+    json_array_foreach(tools, i, tool)
+    {
         const char *its_name = json_string_value(json_object_get(function_of(tool), "name"));
         if (its_name && strcmp(its_name, name) == 0) return function_of(tool);
     }
@@ -43,16 +44,19 @@ static bool allows(const json_t *schema, const char *type, int levels)
     size_t i;
     const json_t *item, *types = json_object_get(schema, "type");
     if (json_is_string(types)) return strcmp(json_string_value(types), type) == 0;
-    json_array_foreach(types, i, item) {
+    json_array_foreach(types, i, item)
+    {
         if (json_is_string(item) && strcmp(json_string_value(item), type) == 0) return true;
     }
     if (types || levels == 0) return false;
     for (size_t k = 0; k < sizeof unions / sizeof *unions; k++) {
-        json_array_foreach(json_object_get(schema, unions[k]), i, item) {
+        json_array_foreach(json_object_get(schema, unions[k]), i, item)
+        {
             if (allows(item, type, levels - 1)) return true;
         }
     }
-    json_array_foreach(json_object_get(schema, "enum"), i, item) {
+    json_array_foreach(json_object_get(schema, "enum"), i, item)
+    {
         if (json_is_string(item) ? strcmp(type, "string") == 0
                                  : json_is_null(item) && strcmp(type, "null") == 0)
             return true;
@@ -62,13 +66,13 @@ static bool allows(const json_t *schema, const char *type, int levels)
 
 /* ---- values ----------------------------------------------------------------------------------- */
 
-bool lull_parameter_begin(lull_reply *r)
+bool lull_parameter_begin(lull_reply *r, bool is_literal)
 {
     lull_parameter *p = &r->at.parameter;
     const char *name = r->name.data ? r->name.data : "", *key = r->key.data ? r->key.data : "";
     const json_t *schema = lull_tools_parameter(r->tools, name, key);
     p->is_null_allowed = schema && allows(schema, "null", 8);
-    p->is_string = !schema || allows(schema, "string", 8);
+    p->is_string = !is_literal && (!schema || allows(schema, "string", 8));
     p->is_streamed = p->is_string && !p->is_null_allowed;
     if (!lull_reply_add_key(r)) return false;
     if (p->is_streamed) lull_reply_add_arguments(r, "\"", 1);

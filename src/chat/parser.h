@@ -29,7 +29,8 @@ typedef enum lull_part {
     LULL_PART_ID,        /* of the call */
     LULL_PART_NAME_ID,   /* functions.NAME:0, which is both */
     LULL_PART_KEY,       /* of a parameter */
-    LULL_PART_VALUE,     /* of the parameter, bare */
+    LULL_PART_VALUE,     /* of the parameter, bare; its schema says what it is */
+    LULL_PART_LITERAL,   /* the same, but never text */
     LULL_PART_ARGUMENTS, /* a JSON object */
     LULL_PART_OBJECT,    /* {"name": …, "arguments": {…}} */
     LULL_PART_PYTHON,    /* name(key=literal, …) */
@@ -38,15 +39,15 @@ typedef enum lull_part {
 } lull_part;
 
 enum lull_marker_flags {
-    LULL_MARKER_OPENS = 1,    /* a call begins with this marker; from here its source is kept */
-    LULL_MARKER_QUIET = 2,    /* opens, but may be something else: nothing failed if it is no call */
-    LULL_MARKER_NAMED = 4,    /* name (and id) are known: CALL_BEGIN */
-    LULL_MARKER_CLOSES = 8,   /* the bare parameters are all there */
-    LULL_MARKER_ENDS = 16,    /* the call is good; comes before OPENS when both are set */
-    LULL_MARKER_UNREAD = 32,  /* the marker is read again in the state that it leads to */
+    LULL_MARKER_OPENS = 1,   /* a call begins with this marker; from here its source is kept */
+    LULL_MARKER_QUIET = 2,   /* opens, but may be something else: nothing failed if it is no call */
+    LULL_MARKER_NAMED = 4,   /* name (and id) are known: CALL_BEGIN */
+    LULL_MARKER_CLOSES = 8,  /* the bare parameters are all there */
+    LULL_MARKER_ENDS = 16,   /* the call is good; comes before OPENS when both are set */
+    LULL_MARKER_UNREAD = 32, /* the marker is read again in the state that it leads to */
     LULL_MARKER_AT_START = 64, /* only where no text stands before */
-    LULL_MARKER_ROUTES = 128, /* a Harmony header is over: it says where to */
-    LULL_MARKER_SURE = 256    /* what opened quietly is a call */
+    LULL_MARKER_ROUTES = 128,  /* a Harmony header is over: it says where to */
+    LULL_MARKER_SURE = 256     /* what opened quietly is a call */
 };
 
 typedef struct lull_marker {
@@ -59,11 +60,11 @@ enum { LULL_STATE_MARKERS = 8, LULL_MARKER_BYTES = 48 };
 
 typedef struct lull_state {
     lull_part part;
-    uint8_t next;      /* ARGUMENTS, OBJECT, PYTHON, GEMMA: the state after it */
-    uint8_t other;     /* SPACE; 0: none. A call opens on the way when none is open */
-    bool ends_call;    /* the call is good with the part's end */
-    bool is_item;      /* OBJECT in a list: one that is no call leaves the others alone */
-    bool is_exit;      /* SPACE: `other` is text */
+    uint8_t next;   /* ARGUMENTS, OBJECT, PYTHON, GEMMA: the state after it */
+    uint8_t other;  /* SPACE; 0: none. A call opens on the way when none is open */
+    bool ends_call; /* the call is good with the part's end */
+    bool is_item;   /* OBJECT in a list: one that is no call leaves the others alone */
+    bool is_exit;   /* SPACE: `other` is text */
     lull_marker markers[LULL_STATE_MARKERS]; /* up to the first without text */
 } lull_state;
 
@@ -78,9 +79,9 @@ typedef struct lull_thought_tags {
     const char *open[2], *close[2]; /* the second: another spelling, or NULL */
 } lull_thought_tags;
 typedef struct lull_thought_family {
-    bool is_plain;           /* could be ordinary text: opens at the start only */
+    bool is_plain;             /* could be ordinary text: opens at the start only */
     lull_thought_tags tags[6]; /* up to the first without open */
-    const char *drops[2];    /* marks around the answer that nobody wants to see */
+    const char *drops[2];      /* marks around the answer that nobody wants to see */
 } lull_thought_family;
 const lull_thought_family *lull_reply_thoughts(lull_reasoning_format format);
 
@@ -134,8 +135,10 @@ struct lull_reply {
     bool has_text, has_thought, may_reopen;
     const lull_thought_tags *tags; /* of the thought that is open */
 
-    bool is_open, is_quiet, is_begun, is_whole; /* the call: see the flags; whole: has its arguments */
-    size_t n_fixed; /* of its source: up to the last marker read. Text for good when the call fails */
+    bool is_open, is_quiet, is_begun,
+        is_whole; /* the call: see the flags; whole: has its arguments */
+    size_t
+        n_fixed; /* of its source: up to the last marker read. Text for good when the call fails */
     int n_parameters;
     int n_begun, n_failed;
     lull_buffer source, scratch, name, id, key, arguments;
@@ -169,7 +172,7 @@ void lull_envelope_init(lull_reply *r);
 lull_step lull_envelope_step(lull_reply *r, uint8_t c);
 void lull_python_init(lull_reply *r);
 lull_step lull_python_step(lull_reply *r, uint8_t c, bool is_gemma);
-bool lull_parameter_begin(lull_reply *r);
+bool lull_parameter_begin(lull_reply *r, bool is_literal);
 bool lull_parameter_step(lull_reply *r, uint8_t c);
 bool lull_parameter_end(lull_reply *r);
 

@@ -99,10 +99,23 @@ static bool is_key_byte(uint8_t c, bool is_gemma)
            (is_gemma && (c == '-' || c == '.' || c == '$'));
 }
 
+/* Of a string of Gemma's. */
+static lull_step begin_mark(lull_reply *r)
+{
+    r->at.python.n_mark = 1;
+    r->at.python.state = MARK;
+    return LULL_STEP_MORE;
+}
+
 static lull_step begin_key(lull_reply *r, uint8_t c, bool is_gemma)
 {
     lull_python *p = &r->at.python;
     if (c == bracket(p)) return close_bracket(r);
+    if (c == '<' && is_gemma) {
+        put_separator(r);
+        p->is_key = true;
+        return begin_mark(r);
+    }
     if (!is_key_byte(c, is_gemma)) return LULL_STEP_BAD;
     lull_buffer_clear(&r->scratch);
     lull_buffer_append(&r->scratch, &c, 1);
@@ -302,8 +315,8 @@ static lull_step step_after(lull_reply *r, uint8_t c, bool is_gemma)
 
 static lull_step step_word(lull_reply *r, uint8_t c, bool is_gemma)
 {
-    bool is_end = c == ',' || c == ')' || c == ']' || c == '}' ||
-                  (!is_gemma && lull_json_is_space(c));
+    bool is_end =
+        c == ',' || c == ')' || c == ']' || c == '}' || (!is_gemma && lull_json_is_space(c));
     if (!is_end) {
         if (c < ' ' || c == '"' || c == '\'' || c == '(' || c == '[' || c == '{')
             return LULL_STEP_BAD;
@@ -317,16 +330,11 @@ static lull_step step_word(lull_reply *r, uint8_t c, bool is_gemma)
 
 static lull_step begin_value(lull_reply *r, uint8_t c, bool is_gemma)
 {
-    lull_python *p = &r->at.python;
     if (c == '[' || c == '{' || (c == '(' && !is_gemma)) return open_bracket(r, c, is_gemma);
     if (c == '"' || (c == '\'' && !is_gemma)) return begin_string(r, c);
-    if (c == '<' && is_gemma) {
-        p->n_mark = 1;
-        p->state = MARK;
-        return LULL_STEP_MORE;
-    }
+    if (c == '<' && is_gemma) return begin_mark(r);
     lull_buffer_clear(&r->scratch);
-    p->state = WORD;
+    r->at.python.state = WORD;
     return step_word(r, c, is_gemma);
 }
 

@@ -250,8 +250,7 @@ bool lull_reply_add_key(lull_reply *r)
         lull_reply_add_arguments(r, "{\"", 2);
     else
         lull_reply_add_arguments(r, ", \"", 3);
-    for (size_t i = 0; i < r->key.n_bytes; i++)
-        lull_reply_add_escaped(r, (uint8_t)r->key.data[i]);
+    for (size_t i = 0; i < r->key.n_bytes; i++) lull_reply_add_escaped(r, (uint8_t)r->key.data[i]);
     lull_reply_add_arguments(r, "\": ", 3);
     return true;
 }
@@ -352,7 +351,11 @@ static void enter(lull_reply *r, uint8_t state)
     case LULL_PART_HEADER: lull_buffer_clear(&r->scratch); break;
     case LULL_PART_VALUE:
         lull_buffer_clear(&r->scratch);
-        if (!lull_parameter_begin(r)) fail(r);
+        if (!lull_parameter_begin(r, false)) fail(r);
+        break;
+    case LULL_PART_LITERAL:
+        lull_buffer_clear(&r->scratch);
+        if (!lull_parameter_begin(r, true)) fail(r);
         break;
     case LULL_PART_OBJECT: lull_envelope_init(r); break;
     case LULL_PART_PYTHON:
@@ -399,7 +402,8 @@ static bool leave_part(lull_reply *r)
     case LULL_PART_ID: set_trimmed(&r->id, s, r->scratch.n_bytes); break;
     case LULL_PART_NAME_ID: split_name_id(r); break;
     case LULL_PART_KEY: set_trimmed(&r->key, s, r->scratch.n_bytes); break;
-    case LULL_PART_VALUE: return lull_parameter_end(r);
+    case LULL_PART_VALUE:
+    case LULL_PART_LITERAL: return lull_parameter_end(r);
     default: break;
     }
     return true;
@@ -442,7 +446,8 @@ static void follow(lull_reply *r, const lull_marker *m)
         unread(r, m->text, n);
     else if (r->is_open)
         keep_marker(r, m->text, n);
-    if (part == LULL_PART_TEXT && m->to == LULL_STATE_TEXT) begin_anew(r); /* a mark that is dropped */
+    if (part == LULL_PART_TEXT && m->to == LULL_STATE_TEXT)
+        begin_anew(r); /* a mark that is dropped */
     if (m->flags & LULL_MARKER_ROUTES) {
         r->state = m->to;
         route_message(r);
@@ -515,7 +520,10 @@ static void take(lull_reply *r, char byte)
     switch (part) {
     case LULL_PART_SPACE: step = step_space(r, c); break;
     case LULL_PART_SKIP: break;
-    case LULL_PART_VALUE: step = lull_parameter_step(r, c) ? LULL_STEP_MORE : LULL_STEP_BAD; break;
+    case LULL_PART_VALUE:
+    case LULL_PART_LITERAL:
+        step = lull_parameter_step(r, c) ? LULL_STEP_MORE : LULL_STEP_BAD;
+        break;
     case LULL_PART_ARGUMENTS: step = step_arguments(r, c); break;
     case LULL_PART_OBJECT: step = lull_envelope_step(r, c); break;
     case LULL_PART_PYTHON: step = lull_python_step(r, c, false); break;
@@ -614,8 +622,8 @@ static bool end_reply(lull_reply *r)
 
 static lull_status finish_step(lull_reply *r, lull_error *err)
 {
-    const lull_buffer *const buffers[] = {&r->unread, &r->space, &r->source,    &r->scratch,
-                                          &r->name,   &r->id,    &r->key,       &r->arguments,
+    const lull_buffer *const buffers[] = {&r->unread, &r->space, &r->source, &r->scratch,
+                                          &r->name,   &r->id,    &r->key,    &r->arguments,
                                           &r->out,    &r->text,  &r->thought};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         if (buffers[i]->is_failed) r->is_out_of_memory = true;
@@ -690,12 +698,13 @@ lull_status lull_reply_new(const lull_reply_options *options, lull_reply **out, 
     r->options = *options;
     r->options.tools_json = NULL; /* borrowed */
     if (options->tools_json) {
-        json_error_t why;
+        json_error_t why = {.text = "another value"};
         r->tools = json_loads(options->tools_json, 0, &why);
         if (!json_is_array(r->tools)) {
+            bool is_out = !r->tools && json_error_code(&why) == json_error_out_of_memory;
             lull_reply_free(r);
-            return lull_fail(err, LULL_EINVAL, "the tools are no JSON array: %s",
-                             r->tools ? "another value" : why.text);
+            return lull_fail(err, is_out ? LULL_ENOMEM : LULL_EINVAL,
+                             "the tools are no JSON array: %s", why.text);
         }
     }
     /* Harmony's messages are read as such also when only its thoughts are asked for. */
@@ -719,8 +728,8 @@ lull_status lull_reply_new(const lull_reply_options *options, lull_reply **out, 
 void lull_reply_free(lull_reply *r)
 {
     if (!r) return;
-    lull_buffer *const buffers[] = {&r->unread, &r->space, &r->source,    &r->scratch,
-                                    &r->name,   &r->id,    &r->key,       &r->arguments,
+    lull_buffer *const buffers[] = {&r->unread, &r->space, &r->source, &r->scratch,
+                                    &r->name,   &r->id,    &r->key,    &r->arguments,
                                     &r->out,    &r->text,  &r->thought};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) lull_buffer_fini(buffers[i]);
     for (size_t i = 0; i < r->n_calls; i++) {

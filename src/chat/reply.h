@@ -50,17 +50,17 @@ enum {
 typedef enum lull_reply_event_kind {
     LULL_REPLY_TEXT,
     LULL_REPLY_THOUGHT,
-    LULL_REPLY_CALL_BEGIN,  /* name and id are known */
-    LULL_REPLY_ARGUMENTS,   /* the next bytes of the arguments, as JSON text */
-    LULL_REPLY_CALL_END,    /* the call is good */
+    LULL_REPLY_CALL_BEGIN, /* name and id are known */
+    LULL_REPLY_ARGUMENTS,  /* the next bytes of the arguments, as JSON text */
+    LULL_REPLY_CALL_END,   /* the call is good */
     LULL_REPLY_CALL_FAILED, /* it is withdrawn; its source follows as text. CALL_BEGIN may not have come */
 } lull_reply_event_kind;
 
 typedef struct lull_reply_event {
     lull_reply_event_kind kind;
-    int index;        /* of a call: calls that began are counted, also those that failed */
-    const char *name; /* CALL_BEGIN; NUL-terminated */
-    const char *id;   /* CALL_BEGIN; NUL-terminated */
+    int index;         /* of a call: calls that began are counted, also those that failed */
+    const char *name;  /* CALL_BEGIN; NUL-terminated */
+    const char *id;    /* CALL_BEGIN; NUL-terminated */
     const char *bytes; /* [n_bytes] of TEXT, THOUGHT, ARGUMENTS; not NUL-terminated */
     size_t n_bytes;
 } lull_reply_event; /* pointers are views for the time of the callback */

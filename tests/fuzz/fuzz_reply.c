@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 static const char tools[] =
     "[{\"name\": \"f\", \"parameters\": {\"properties\": {\"a\": {\"type\": \"string\"}, "
     "\"b\": {\"type\": \"integer\"}, \"c\": {\"type\": [\"string\", \"null\"]}, "
-    "\"d\": {\"anyOf\": [{\"type\": \"object\"}, {\"enum\": [\"x\", null]}]}}}}, {\"name\": \"g\"}]";
+    "\"d\": {\"anyOf\": [{\"type\": \"object\"}, {\"enum\": [\"x\", null]}]}}}}, {\"name\": "
+    "\"g\"}]";
 
 enum cut { WHOLE, BYTEWISE, IN_PIECES };
 
@@ -43,8 +44,8 @@ static void read_reply(const lull_reply_options *options, const uint8_t *said, s
 static bool keeps_all(const lull_reply_options *o)
 {
     static const bool keeps[LULL_N_TOOL_FORMATS] = {
-        [LULL_TOOLS_NONE] = true,     [LULL_TOOLS_HERMES] = true, [LULL_TOOLS_XML] = true,
-        [LULL_TOOLS_DEEPSEEK] = true, [LULL_TOOLS_KIMI] = true,   [LULL_TOOLS_GLM] = true,
+        [LULL_TOOLS_NONE] = true,        [LULL_TOOLS_HERMES] = true, [LULL_TOOLS_XML] = true,
+        [LULL_TOOLS_DEEPSEEK] = true,    [LULL_TOOLS_KIMI] = true,   [LULL_TOOLS_GLM] = true,
         [LULL_TOOLS_LLAMA3_JSON] = true, [LULL_TOOLS_JSON] = true};
     return keeps[o->tools] && o->reasoning == LULL_REASONING_NONE;
 }
@@ -53,7 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
     if (n_bytes < 3) return 0;
     lull_reply_options o = {.tools = (lull_tool_format)(data[0] % LULL_N_TOOL_FORMATS),
-                            .reasoning = (lull_reasoning_format)(data[1] % LULL_N_REASONING_FORMATS),
+                            .reasoning =
+                                (lull_reasoning_format)(data[1] % LULL_N_REASONING_FORMATS),
                             .starts_in_thought = data[2] & 1,
                             .tools_json = data[2] & 2 ? tools : NULL,
                             .thinking = (lull_thinking)((data[2] >> 2) % 3)};

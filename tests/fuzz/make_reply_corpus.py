@@ -48,6 +48,11 @@ REPLIES = {
     "deepseek-v31": ("deepseek", "none", 0,
                      "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\":1}<｜tool▁call▁end｜>"
                      "<｜tool▁call▁begin｜>g<｜tool▁sep｜>{<｜tool▁call▁end｜>"),
+    "deepseek-v32": ("deepseek", "none", 0,
+                     "<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"f\">\n<｜DSML｜parameter name=\"a\" string=\"true\">"
+                     "1</｜DSML｜parameter><｜DSML｜parameter name=\"b\" string=\"false\">[1]</｜DSML｜parameter>\n"
+                     "</｜DSML｜invoke>\n</｜DSML｜function_calls>"),
+    "lfm2": ("pythonic", "none", KNOWN, "<|tool_call_start|>[f(a=1)]<|tool_call_end|>x"),
     "harmony": ("harmony", "harmony", 0,
                 "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary to=functions.f "
                 "<|constrain|>json<|message|>{\"a\": 1}<|call|><|start|>assistant<|channel|>final<|message|>b"),
