@@ -24,13 +24,12 @@ typedef enum lull_part {
     LULL_PART_TEXT,
     LULL_PART_THOUGHT,
     LULL_PART_SPACE,     /* white space; at anything else on to `other`, or the call fails */
-    LULL_PART_SKIP,      /* read over */
     LULL_PART_NAME,      /* of the function */
     LULL_PART_ID,        /* of the call */
     LULL_PART_NAME_ID,   /* functions.NAME:0, which is both */
     LULL_PART_KEY,       /* of a parameter */
     LULL_PART_VALUE,     /* of the parameter, bare; its schema says what it is */
-    LULL_PART_LITERAL,   /* the same, but never text */
+    LULL_PART_LITERAL,   /* the same, but no string if it can be anything else */
     LULL_PART_ARGUMENTS, /* a JSON object */
     LULL_PART_OBJECT,    /* {"name": …, "arguments": {…}} */
     LULL_PART_PYTHON,    /* name(key=literal, …) */

@@ -281,6 +281,7 @@ static bool keep_call(lull_reply *r)
 
 static void end_call(lull_reply *r)
 {
+    assert(r->is_begun); /* the tables name a call before they end it */
     flush(r);
     if (!keep_call(r)) r->is_out_of_memory = true;
     send(r, &(lull_reply_event){.kind = LULL_REPLY_CALL_END, .index = r->n_begun - 1});
@@ -519,7 +520,6 @@ static void take(lull_reply *r, char byte)
     uint8_t before = r->state;
     switch (part) {
     case LULL_PART_SPACE: step = step_space(r, c); break;
-    case LULL_PART_SKIP: break;
     case LULL_PART_VALUE:
     case LULL_PART_LITERAL:
         step = lull_parameter_step(r, c) ? LULL_STEP_MORE : LULL_STEP_BAD;

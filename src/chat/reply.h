@@ -14,20 +14,23 @@
  *     ... lull_reply_text(r, &n), lull_reply_call(r, i) ...
  *     lull_reply_free(r);
  *
- * A call that turns out malformed is withdrawn: LULL_REPLY_CALL_FAILED, and its source is text again. It is
- * read again as text from behind its last marker, so that a good call that was swallowed is found.
- * A call is malformed when its syntax is, when its arguments are no JSON object or not UTF-8, when it nests deeper
- * than LULL_REPLY_DEPTH or is longer than LULL_REPLY_CALL_BYTES, or when the reply ends inside it. An
- * end marker that is missing at the very end is forgiven once the arguments are complete: it is often the token at
- * which generation stopped.
+ * A call that turns out malformed is withdrawn: LULL_REPLY_CALL_FAILED, and its source is text again. Up to its
+ * last marker it stays text, the rest is read anew, so that a good call that was swallowed is found.
+ * A call is malformed when its syntax is; when its arguments are no JSON object, or not UTF-8; when it
+ * nests deeper than LULL_REPLY_DEPTH or is longer than LULL_REPLY_CALL_BYTES; or when the reply ends
+ * inside it. An end marker that is missing at the very end is forgiven once the arguments are complete:
+ * it often is the token at which generation stopped. Who cannot withdraw what was sent waits for
+ * LULL_REPLY_CALL_END.
  *
- * White space: what stands directly before and after a call or a thought is dropped, and so is
- * what stands at both ends of a thought. Two pieces of text with a call or a thought between them are joined by one
- * newline; so are two thoughts. All other text, and the source of a failed call, is kept to the byte.
+ * White space: what stands directly before and after a call or a thought is dropped, and so is what stands at
+ * both ends of a thought. Two pieces of text with a call or a thought between them are joined by one newline;
+ * so are two thoughts. All other text, and the source of a failed call, is kept to the byte.
  *
- * Thoughts in tags that could be plain text (<think> and the like) open only where no text stands
- * since the start, the last call or the last thought; special tokens open them anywhere. A call inside a
- * thought is part of the thought, except for families whose call markers end it (Kimi, Gemma 4).
+ * Thoughts in tags that could be plain text (<think> and the like) open only where no text stands since the
+ * start, the last call or the last thought; special tokens open them anywhere. A call inside a thought is
+ * part of the thought, except for families whose call markers end it (Kimi, Gemma 4).
+ *
+ * Text and thoughts are bytes as the model made them. Pieces end inside a character only where the fed ones do.
  *
  * Threads: one at a time per parser. */
 #ifndef LULL_CHAT_REPLY_H
@@ -82,7 +85,7 @@ typedef struct lull_reply_options { /* zeroed: text only */
      * a marker (Llama 3, pythonic, plain JSON), whether something is a call. */
     const char *tools_json;
     int first_call; /* generated ids count from here: calls of earlier turns */
-    void (*on_event)(void *user, const lull_reply_event *event); /* may be NULL */
+    void (*on_event)(void *user, const lull_reply_event *event); /* may be NULL; must not feed r */
     void *user;
 } lull_reply_options;
 
