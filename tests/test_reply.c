@@ -732,20 +732,17 @@ static void test_hostile(void **state)
 /* ---- memory, arguments ------------------------------------------------------------------------ */
 
 /* Each request for memory fails once. jansson's own are not among them. */
-static void test_memory(void **state)
+static void refuse_memory(const reply_case *c)
 {
-    (void)state;
-    static const char said[] =
-        "<think>x y</think>text <tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1}}</tool_call>"
-        "<tool_call>{\"name\": \"f\", \"arguments\": {a\": 1}}</tool_call> end";
-    lull_reply_options o = {.tools = LULL_TOOLS_HERMES, .reasoning = LULL_REASONING_THINK};
+    lull_reply_options o = {.tools = (lull_tool_format)c->tools,
+                            .reasoning = (lull_reasoning_format)c->reasoning};
     for (long at = 0;; at++) {
         lull_error err;
         lull_reply *r;
         fail_request(at);
         lull_status st = lull_reply_new(&o, &r, &err);
-        for (size_t i = 0; st == LULL_OK && i < sizeof said - 1; i++)
-            st = lull_reply_feed(r, said + i, 1, &err);
+        for (size_t i = 0; st == LULL_OK && i < strlen(c->said); i++)
+            st = lull_reply_feed(r, c->said + i, 1, &err);
         if (st == LULL_OK) st = lull_reply_finish(r, &err);
         bool is_over = !has_failed();
         fail_request(-1);
@@ -755,15 +752,44 @@ static void test_memory(void **state)
     }
 }
 
+static void test_memory(void **state)
+{
+    (void)state;
+    static const reply_case cases[] = {
+        {LULL_TOOLS_HERMES, LULL_REASONING_THINK,
+         "<think>x y</think>text <tool_call>{\"name\": \"f\", \"arguments\": {\"a\": "
+         "1}}</tool_call>"
+         "<tool_call>{\"name\": \"f\", \"arguments\": {a\": 1}}</tool_call> end"},
+        {LULL_TOOLS_HERMES, 0,
+         "<tool_call>{\"id\": \"1\", \"arguments\": \"{}\", \"name\": \"f\"}</tool_call>"},
+        {LULL_TOOLS_HARMONY, LULL_REASONING_HARMONY,
+         "<|channel|>analysis<|message|>x<|end|><|start|>assistant<|channel|>commentary "
+         "to=functions.f<|message|>{}<|call|>"},
+        {LULL_TOOLS_XML, 0, "<tool_call><function=f><parameter=a>\nx\n</parameter><x"},
+        {LULL_TOOLS_GLM, 0,
+         "<tool_call>f\n<arg_key>b</arg_key>\n<arg_value>1</arg_value>\n</tool_call>"},
+        {LULL_TOOLS_PYTHONIC, 0, "[f(a=[1, 'x'], b={'c': None}), g(x)]"},
+        {LULL_TOOLS_MISTRAL, 0,
+         "[TOOL_CALLS][{\"nam\": 1}, {\"name\": \"f\"}][TOOL_CALLS]g[ARGS]{}"},
+        {LULL_TOOLS_KIMI, 0,
+         "<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{}<|tool_call_end|>"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) refuse_memory(&cases[i]);
+}
+
 static void test_options(void **state)
 {
     (void)state;
     lull_error err;
     lull_reply *r;
     static const lull_reply_options bad[] = {
-        {.tools = LULL_N_TOOL_FORMATS}, {.reasoning = LULL_N_REASONING_FORMATS},
-        {.thinking = (lull_thinking)3}, {.tools_json = "{}"},
+        {.tools = LULL_N_TOOL_FORMATS},
+        {.reasoning = LULL_N_REASONING_FORMATS},
+        {.thinking = (lull_thinking)3},
+        {.tools_json = "{}"},
         {.tools_json = "[1"},
+        {.first_call = -1},
+        {.first_call = LULL_REPLY_FIRST_CALL + 1},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(lull_reply_new(&bad[i], &r, &err), LULL_EINVAL);

@@ -16,7 +16,7 @@ enum field { OTHER, NAME, ARGUMENTS, ARGUMENTS_TEXT, ID, FUNCTION };
 void lull_envelope_init(lull_reply *r)
 {
     memset(&r->at.envelope, 0, sizeof r->at.envelope);
-    lull_buffer_clear(&r->scratch);
+    lull_reply_clear(r, &r->scratch);
 }
 
 static enum field field_of(const lull_buffer *key)
@@ -39,7 +39,7 @@ static void begin_scan(lull_reply *r, uint8_t first)
 {
     lull_envelope *e = &r->at.envelope;
     e->scan = (lull_json_scan){0};
-    lull_buffer_clear(&r->scratch);
+    lull_reply_clear(r, &r->scratch);
     (void)lull_json_scan_step(&e->scan, first);
 }
 
@@ -95,7 +95,7 @@ static void take_field(lull_reply *r, uint8_t c)
 /* What stands between the quotes in scratch. */
 static void unquote(lull_reply *r, lull_buffer *out)
 {
-    lull_buffer_clear(out);
+    lull_reply_clear(r, out);
     if (r->scratch.n_bytes >= 2 && !r->scratch.is_failed)
         lull_json_unescape(r->scratch.data + 1, r->scratch.n_bytes - 2, out);
 }
@@ -110,7 +110,7 @@ static void end_field(lull_reply *r)
         e->has_name = true;
         break;
     case ID:
-        lull_buffer_clear(&r->id);
+        lull_reply_clear(r, &r->id);
         if (r->scratch.n_bytes > 0 && r->scratch.data[0] == '"')
             unquote(r, &r->id);
         else
@@ -205,7 +205,7 @@ lull_step lull_envelope_step(lull_reply *r, uint8_t c)
             return LULL_STEP_MORE;
         }
         begin_field(r, c);
-        lull_buffer_clear(&r->scratch);
+        lull_reply_clear(r, &r->scratch);
         e->scan = (lull_json_scan){0};
         e->state = VALUE;
         return step_value(r, c);

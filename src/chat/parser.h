@@ -156,6 +156,9 @@ struct lull_reply {
     bool is_out_of_memory, is_finished;
 };
 
+/* Empty a buffer; a write that failed before is remembered. */
+void lull_reply_clear(lull_reply *r, lull_buffer *b);
+
 /* For the readers of parts. Name and id are in r->name, r->id: send CALL_BEGIN, and the arguments that
  * came before. False: this can be no call. */
 bool lull_reply_begin_call(lull_reply *r);

@@ -35,7 +35,7 @@ static const char *const marks[] = {"<|\"|>", "<escape>"};
 void lull_python_init(lull_reply *r)
 {
     memset(&r->at.python, 0, sizeof r->at.python);
-    lull_buffer_clear(&r->scratch);
+    lull_reply_clear(r, &r->scratch);
 }
 
 static void put(lull_reply *r, const char *s)
@@ -86,7 +86,7 @@ static lull_step step_name(lull_reply *r, uint8_t c, bool is_gemma)
         lull_buffer_append(&r->scratch, &c, 1);
         return LULL_STEP_MORE;
     }
-    lull_buffer_clear(&r->name);
+    lull_reply_clear(r, &r->name);
     lull_buffer_append(&r->name, r->scratch.data, r->scratch.n_bytes);
     if (!lull_reply_begin_call(r)) return LULL_STEP_BAD;
     return open_bracket(r, c, is_gemma);
@@ -117,7 +117,7 @@ static lull_step begin_key(lull_reply *r, uint8_t c, bool is_gemma)
         return begin_mark(r);
     }
     if (!is_key_byte(c, is_gemma)) return LULL_STEP_BAD;
-    lull_buffer_clear(&r->scratch);
+    lull_reply_clear(r, &r->scratch);
     lull_buffer_append(&r->scratch, &c, 1);
     p->utf8 = (lull_utf8){0};
     p->state = KEY;
@@ -333,7 +333,7 @@ static lull_step begin_value(lull_reply *r, uint8_t c, bool is_gemma)
     if (c == '[' || c == '{' || (c == '(' && !is_gemma)) return open_bracket(r, c, is_gemma);
     if (c == '"' || (c == '\'' && !is_gemma)) return begin_string(r, c);
     if (c == '<' && is_gemma) return begin_mark(r);
-    lull_buffer_clear(&r->scratch);
+    lull_reply_clear(r, &r->scratch);
     r->at.python.state = WORD;
     return step_word(r, c, is_gemma);
 }

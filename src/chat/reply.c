@@ -10,6 +10,12 @@ enum {
     MAX_REREAD_BYTES = 16 << 20 /* of failed calls: bounds the work on hostile text */
 };
 
+void lull_reply_clear(lull_reply *r, lull_buffer *b)
+{
+    if (b->is_failed) r->is_out_of_memory = true;
+    lull_buffer_clear(b);
+}
+
 /* ---- events ----------------------------------------------------------------------------------- */
 
 static void send(lull_reply *r, const lull_reply_event *event)
@@ -24,7 +30,7 @@ static void flush(lull_reply *r)
                                 .index = r->out_kind == LULL_REPLY_ARGUMENTS ? r->n_begun - 1 : -1,
                                 .bytes = r->out.data,
                                 .n_bytes = r->out.n_bytes});
-    lull_buffer_clear(&r->out);
+    lull_reply_clear(r, &r->out);
 }
 
 static void collect(lull_reply *r, lull_reply_event_kind kind, const char *bytes, size_t n)
@@ -59,7 +65,7 @@ static void take_spaced(lull_reply *r, char c, bool *has_any,
     if (r->has_gap && *has_any) put(r, "\n", 1);
     if (r->space.n_bytes > 0) put(r, r->space.data, r->space.n_bytes);
     put(r, &c, 1);
-    lull_buffer_clear(&r->space);
+    lull_reply_clear(r, &r->space);
     r->has_gap = false;
     *has_any = true;
 }
@@ -88,7 +94,7 @@ static void show(lull_reply *r, const char *marker)
 /* What was before is over: the white space around is nobody's. */
 static void begin_anew(lull_reply *r)
 {
-    lull_buffer_clear(&r->space);
+    lull_reply_clear(r, &r->space);
     r->has_gap = true;
 }
 
@@ -119,7 +125,7 @@ static void forget_call(lull_reply *r)
 {
     lull_buffer *const parts[] = {&r->source, &r->scratch, &r->name,
                                   &r->id,     &r->key,     &r->arguments};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) lull_buffer_clear(parts[i]);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) lull_reply_clear(r, parts[i]);
     r->is_open = r->is_quiet = r->is_begun = r->is_whole = false;
     r->n_parameters = 0;
     r->n_fixed = 0;
@@ -131,7 +137,7 @@ static void open_call(lull_reply *r, bool is_quiet)
     r->is_open = true;
     r->is_quiet = is_quiet;
     lull_buffer_append(&r->source, r->space.data, r->space.n_bytes);
-    lull_buffer_clear(&r->space);
+    lull_reply_clear(r, &r->space);
 }
 
 /* Bytes that are to be read again, before all others. */
@@ -170,6 +176,7 @@ static void fail(lull_reply *r)
     if (r->n_reread > MAX_REREAD_BYTES || n > source.n_bytes) n = source.n_bytes;
     unread(r, source.data + n, source.n_bytes - n);
     for (size_t i = 0; i < n; i++) take_text(r, source.data[i]);
+    if (source.is_failed) r->is_out_of_memory = true;
     lull_buffer_fini(&source);
 }
 
@@ -199,7 +206,7 @@ static void make_id(lull_reply *r)
 {
     int number = r->n_begun + r->options.first_call;
     if (is_good_name(&r->id)) return;
-    lull_buffer_clear(&r->id);
+    lull_reply_clear(r, &r->id);
     /* Mistral's templates insist on nine letters and digits. */
     bool is_mistral = r->options.tools == LULL_TOOLS_MISTRAL;
     lull_buffer_printf(&r->id, is_mistral ? "call%05d" : "call_%d", number);
@@ -329,7 +336,10 @@ static void route_message(lull_reply *r)
     if (is_thought) {
         char *shown = lull_buffer_take(&r->source, &(size_t){0});
         forget_call(r);
-        if (shown) open_thought(r, shown);
+        if (shown)
+            open_thought(r, shown);
+        else
+            r->is_out_of_memory = true;
         free(shown);
     } else {
         forget_call(r);
@@ -349,13 +359,13 @@ static void enter(lull_reply *r, uint8_t state)
     case LULL_PART_ID:
     case LULL_PART_NAME_ID:
     case LULL_PART_KEY:
-    case LULL_PART_HEADER: lull_buffer_clear(&r->scratch); break;
+    case LULL_PART_HEADER: lull_reply_clear(r, &r->scratch); break;
     case LULL_PART_VALUE:
-        lull_buffer_clear(&r->scratch);
+        lull_reply_clear(r, &r->scratch);
         if (!lull_parameter_begin(r, false)) fail(r);
         break;
     case LULL_PART_LITERAL:
-        lull_buffer_clear(&r->scratch);
+        lull_reply_clear(r, &r->scratch);
         if (!lull_parameter_begin(r, true)) fail(r);
         break;
     case LULL_PART_OBJECT: lull_envelope_init(r); break;
@@ -370,19 +380,19 @@ static void enter(lull_reply *r, uint8_t state)
 }
 
 /* Without white space and one pair of quotes around. */
-static void set_trimmed(lull_buffer *out, const char *s, size_t n)
+static void set_trimmed(lull_reply *r, lull_buffer *out, const char *s, size_t n)
 {
     while (n > 0 && lull_json_is_space((uint8_t)*s)) s++, n--;
     while (n > 0 && lull_json_is_space((uint8_t)s[n - 1])) n--;
     if (n >= 2 && (*s == '"' || *s == '\'') && s[n - 1] == *s) s++, n -= 2;
-    lull_buffer_clear(out);
+    lull_reply_clear(r, out);
     lull_buffer_append(out, s, n);
 }
 
 /* functions.NAME:0 is an id that holds the name. */
 static void split_name_id(lull_reply *r)
 {
-    set_trimmed(&r->id, r->scratch.data, r->scratch.n_bytes);
+    set_trimmed(r, &r->id, r->scratch.data, r->scratch.n_bytes);
     const char *s = r->id.data ? r->id.data : "";
     size_t n = r->id.n_bytes;
     if (strncmp(s, "functions.", 10) == 0) s += 10, n -= 10;
@@ -391,7 +401,7 @@ static void split_name_id(lull_reply *r)
             n = i - 1;
             break;
         }
-    set_trimmed(&r->name, s, n);
+    set_trimmed(r, &r->name, s, n);
 }
 
 /* The part that a marker ends. False: it was bad. */
@@ -399,10 +409,10 @@ static bool leave_part(lull_reply *r)
 {
     const char *s = r->scratch.data ? r->scratch.data : "";
     switch (r->states[r->state].part) {
-    case LULL_PART_NAME: set_trimmed(&r->name, s, r->scratch.n_bytes); break;
-    case LULL_PART_ID: set_trimmed(&r->id, s, r->scratch.n_bytes); break;
+    case LULL_PART_NAME: set_trimmed(r, &r->name, s, r->scratch.n_bytes); break;
+    case LULL_PART_ID: set_trimmed(r, &r->id, s, r->scratch.n_bytes); break;
     case LULL_PART_NAME_ID: split_name_id(r); break;
-    case LULL_PART_KEY: set_trimmed(&r->key, s, r->scratch.n_bytes); break;
+    case LULL_PART_KEY: set_trimmed(r, &r->key, s, r->scratch.n_bytes); break;
     case LULL_PART_VALUE:
     case LULL_PART_LITERAL: return lull_parameter_end(r);
     default: break;
@@ -478,6 +488,7 @@ static lull_step step_space(lull_reply *r, uint8_t c)
     const lull_state *s = &r->states[r->state];
     if (lull_json_is_space(c)) return LULL_STEP_MORE;
     if (!s->other && !s->is_exit) return LULL_STEP_BAD;
+    if (s->other && !r->is_open && r->n_begun >= LULL_REPLY_CALLS) return LULL_STEP_BAD;
     unread(r, &(char){(char)c}, 1);
     if (s->other && !r->is_open) open_call(r, false);
     enter(r, s->other);
@@ -607,7 +618,7 @@ static bool end_reply(lull_reply *r)
         bool is_text = r->state == LULL_STATE_TEXT || r->options.thinking == LULL_THINKING_SHOW;
         if (is_text && r->space.n_bytes > 0) put_text(r, r->space.data, r->space.n_bytes);
         r->n_held = 0;
-        lull_buffer_clear(&r->space);
+        lull_reply_clear(r, &r->space);
         return true;
     }
     if (r->is_open && r->is_whole) {
@@ -693,6 +704,9 @@ lull_status lull_reply_new(const lull_reply_options *options, lull_reply **out, 
         (unsigned)options->reasoning >= LULL_N_REASONING_FORMATS ||
         (unsigned)options->thinking > LULL_THINKING_SHOW)
         return lull_fail(err, LULL_EINVAL, "no such format of replies");
+    if (options->first_call < 0 || options->first_call > LULL_REPLY_FIRST_CALL)
+        return lull_fail(err, LULL_EINVAL, "the first call's number must be in 0 to %d",
+                         LULL_REPLY_FIRST_CALL);
     lull_reply *r = calloc(1, sizeof *r);
     if (!r) return lull_fail(err, LULL_ENOMEM, "out of memory for a reply");
     r->options = *options;

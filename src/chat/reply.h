@@ -46,6 +46,7 @@ enum {
     LULL_REPLY_DEPTH = 64,             /* of brackets in the arguments of a call */
     LULL_REPLY_NAME_BYTES = 256,       /* of a function or parameter name, an id */
     LULL_REPLY_CALL_BYTES = 1 << 20,   /* of the source of one call */
+    LULL_REPLY_FIRST_CALL = 90000,     /* ids have room for five digits */
     LULL_REPLY_CALLS = 1024,           /* in one reply; what follows is text */
     LULL_REPLY_TOTAL_BYTES = 256 << 20 /* of a reply */
 };
@@ -84,14 +85,14 @@ typedef struct lull_reply_options { /* zeroed: text only */
      * parameters of XML forms are strings (all, when unknown). Their names decide, for forms without
      * a marker (Llama 3, pythonic, plain JSON), whether something is a call. */
     const char *tools_json;
-    int first_call; /* generated ids count from here: calls of earlier turns */
+    int first_call; /* generated ids count from here: calls of earlier turns; to LULL_REPLY_FIRST_CALL */
     void (*on_event)(void *user, const lull_reply_event *event); /* may be NULL; must not feed r */
     void *user;
 } lull_reply_options;
 
 typedef struct lull_reply lull_reply;
 
-/* LULL_EINVAL (a format out of range, tools_json is no such array), LULL_ENOMEM. */
+/* LULL_EINVAL (an option out of range, tools_json is no array), LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_reply_new(const lull_reply_options *options, lull_reply **out,
                                           lull_error *err);
 void lull_reply_free(lull_reply *r); /* accepts NULL */
