@@ -131,7 +131,7 @@ def oracle_of(schema_text):
 def is_valid(oracle, text):
     try:
         return oracle.is_valid(read(text))
-    except RecursionError:
+    except (RecursionError, ArithmeticError):
         return None
 
 
