@@ -291,7 +291,7 @@ typedef enum lull_grammar_kind {
     LULL_GRAMMAR_GBNF,        /* llama.cpp's notation; begins with the rule "root" */
     LULL_GRAMMAR_REGEX,       /* all of a regular expression (ECMA-262 as far as it is regular) */
     /* JSON: a string for itself, or {"sequence": [part…]}, {"choice": [part…]}, {"repeat": part, "min",
-     * "max"}, {"regex": string}, {"schema": JSON Schema}. */
+     * "max"}, {"regex": string}, {"schema": JSON Schema}, {"special": the name of a control token}. */
     LULL_GRAMMAR_PARTS
 } lull_grammar_kind;
 /* "none" "json_schema" "gbnf" "regex" "parts" */
@@ -329,8 +329,10 @@ typedef struct lull_generate_options {
     const char
         *grammar; /* kept; NULL without one. What has only one way to go on is not computed. */
     lull_loop_guard loop_guard;
-    bool holds_text; /* what may become a stop string stays held back at the end of the call, for
+    bool holds_text;    /* what may become a stop string stays held back at the end of the call, for
                              lull_generate_more; otherwise it is handed out */
+    bool shows_control; /* the text has the names of control tokens, but for the end: for who takes
+                             replies apart */
     lull_text_fn on_text; /* may be NULL */
     void *user;
 } lull_generate_options;
