@@ -298,6 +298,10 @@ static const json_t *find_anchor(lull_compiler *c, const json_t *at, const char 
 
 lull_status lull_schema_resolve(lull_compiler *c, uint32_t schema, uint32_t *target)
 {
+    if (c->schemas[schema].target) {
+        *target = c->schemas[schema].target - 1;
+        return LULL_OK;
+    }
     const json_t *ref = json_object_get(c->schemas[schema].value, "$ref");
     const char *text = json_string_value(ref);
     if (!text) return lull_schema_fail(c, LULL_EINVAL, schema, "$ref", "a reference is a string");
@@ -331,7 +335,9 @@ lull_status lull_schema_resolve(lull_compiler *c, uint32_t schema, uint32_t *tar
     uint32_t root;
     st = lull_schema_at(c, c->root, ROOT, NULL, NULL, &root);
     if (st != LULL_OK) return st;
-    return lull_schema_at(c, found, root, *path == '/' ? path + 1 : path, NULL, target);
+    st = lull_schema_at(c, found, root, *path == '/' ? path + 1 : path, NULL, target);
+    if (st == LULL_OK) c->schemas[schema].target = *target + 1;
+    return st;
 }
 
 /* ---- schemas of one value ------------------------------------------------------------------------ */
@@ -529,6 +535,9 @@ done:
 static lull_status parse(lull_compiler *c, const char *schema, size_t n_bytes)
 {
     json_error_t error;
+    if (n_bytes > LULL_SCHEMA_MAX_TEXT)
+        return lull_fail(c->err, LULL_EFULL, "the schema has %zu bytes, more than %d", n_bytes,
+                         LULL_SCHEMA_MAX_TEXT);
     c->root = json_loadb(schema, n_bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (c->root) return LULL_OK;
     if (json_error_code(&error) == json_error_out_of_memory) return no_memory(c);

@@ -38,9 +38,8 @@
 #define LABEL63 ALNUM "(?:[A-Za-z0-9-]{0,61}" ALNUM ")?"
 #define LABEL31 ALNUM "(?:[A-Za-z0-9-]{0,29}" ALNUM ")?"
 #define HOSTNAME "(?:" LABEL63 "(?:\\." LABEL63 "){0,2}|" LABEL31 "(?:\\." LABEL31 "){0,6})"
-#define TOP_LEVEL "[A-Za-z]{2,24}"
-#define ATOM "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-#define EMAIL ATOM "(?:\\." ATOM ")*@(?:" LABEL31 "\\.){1,5}" TOP_LEVEL
+#define ATEXT "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
+#define EMAIL ATEXT "(?:\\.?" ATEXT "){0,31}@(?:" ALNUM "+(?:-" ALNUM "+)*\\.)+[A-Za-z]{2,24}"
 
 #define PERCENT "%" HEX HEX
 #define PCHAR "(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|" PERCENT ")"

@@ -22,6 +22,7 @@ typedef struct lull_subschema {
     const json_t *value;
     uint32_t parent;           /* UINT32_MAX: the root */
     const char *key, *sub_key; /* where in the parent: "properties", "a"; sub_key may be NULL */
+    uint32_t target;           /* of its "$ref", 1 + number; 0: not looked up */
     bool is_acyclic;           /* not made of itself, as far as one value goes */
     bool is_open;              /* being looked at for that */
     uint8_t truth;             /* 0: not looked at; 1: always holds; 2: never; 3: neither */
@@ -146,9 +147,10 @@ typedef struct lull_goal_facts {
 enum {
     LULL_SCHEMA_MAX_GOALS = 20000,
     LULL_SCHEMA_MAX_SHAPES = 1000,   /* of one goal, while it is expanded */
-    LULL_SCHEMA_MAX_STEPS = 400000,  /* of everything, each some 100 ns */
-    LULL_SCHEMA_MAX_STATES = 400000, /* of all regular languages together */
-    LULL_SCHEMA_MAX_BYTES = 16 << 20,
+    LULL_SCHEMA_MAX_STEPS = 800000,  /* of everything, each some 100 ns */
+    LULL_SCHEMA_MAX_STATES = 250000, /* of all regular languages together */
+    LULL_SCHEMA_MAX_TEXT = 1 << 20,
+    LULL_SCHEMA_MAX_BYTES = 16 << 20, /* of the arena */
     LULL_SCHEMA_MAX_LOOK = 6 /* so many levels below are looked at for whether anything is possible */
 };
 

@@ -298,6 +298,65 @@ static lull_status filter_list(lull_compiler *c, lull_strings *s, bool *is_stric
     return lull_schema_step(c, n);
 }
 
+/* The lengths of the texts of a language: shortest, and longest, LULL_REGULAR_ANY without one. */
+static lull_status lengths_of(lull_compiler *c, const lull_regular *r, uint32_t *shortest, uint32_t *longest)
+{
+    *shortest = *longest = 0;
+    uint32_t n = (uint32_t)lull_regular_n_states(r), n_order = 0, n_left = 0;
+    uint32_t *work = calloc(4 * (size_t)n, sizeof *work);
+    uint32_t *depth = work, *height = work + n, *n_in = work + 2 * n, *order = work + 3 * n;
+    if (!work) return lull_fail(c->err, LULL_ENOMEM, "no memory for the schema");
+    /* By breadth for the shortest: states are numbered so. For the longest, when no state leads back: in an order in
+     * which each comes behind those that lead to it. */
+    bool is_found = false;
+    for (uint32_t i = 0; i < n; i++) {
+        size_t n_edges;
+        const lull_regular_edge *e = lull_regular_edges(r, i, &n_edges);
+        if (lull_regular_is_final(r, i) && (!is_found || depth[i] < *shortest)) *shortest = depth[i];
+        is_found |= lull_regular_is_final(r, i);
+        for (size_t k = 0; k < n_edges; k++) {
+            if (e[k].to > i && depth[e[k].to] == 0) depth[e[k].to] = depth[i] + 1;
+            n_in[e[k].to]++;
+        }
+    }
+    if (n_in[0] == 0) order[n_order++] = 0;
+    for (; n_left < n_order; n_left++) {
+        size_t n_edges;
+        const lull_regular_edge *e = lull_regular_edges(r, order[n_left], &n_edges);
+        uint32_t here = height[order[n_left]];
+        if (lull_regular_is_final(r, order[n_left]) && here > *longest) *longest = here;
+        for (size_t k = 0; k < n_edges; k++) {
+            if (here + 1 > height[e[k].to]) height[e[k].to] = here + 1;
+            if (--n_in[e[k].to] == 0) order[n_order++] = e[k].to;
+        }
+    }
+    if (n_order < n) *longest = LULL_REGULAR_ANY;
+    free(work);
+    return LULL_OK;
+}
+
+/* The texts of a language that have the lengths of s. A strict language may hold less than is asked for: where
+ * long texts would take too many states, it leaves them out. */
+static lull_status hold_length(lull_compiler *c, const lull_strings *s, bool is_strict,
+                               const lull_regular **language)
+{
+    const lull_regular *length, *whole = *language;
+    uint32_t shortest, longest, min = s->min, max = s->max;
+    lull_status st;
+    LULL_TRY(lengths_of(c, whole, &shortest, &longest));
+    if (min <= shortest) min = 0;
+    if (max >= longest) max = LULL_REGULAR_ANY;
+    if (min == 0 && max == LULL_REGULAR_ANY) return LULL_OK;
+    LULL_TRY(of_length(c, min, max, &length));
+    st = lull_schema_both(c, whole, length, language);
+    size_t n_fit = LULL_REGULAR_MAX_STATES / lull_regular_n_states(whole);
+    if (st != LULL_EFULL || !is_strict || n_fit < shortest || n_fit < min) return st;
+    LULL_TRY(of_length(c, min, (uint32_t)n_fit, &length));
+    LULL_TRY(lull_schema_both(c, whole, length, language));
+done:
+    return st;
+}
+
 lull_status lull_strings_settle(lull_compiler *c, lull_strings *s, bool *is_empty, bool *is_strict)
 {
     lull_status st = LULL_OK;
@@ -309,15 +368,12 @@ lull_status lull_strings_settle(lull_compiler *c, lull_strings *s, bool *is_empt
     }
     *is_empty = s->min > s->max;
     if (*is_empty || !s->in) return LULL_OK;
-    const lull_regular *all = NULL, *length;
+    const lull_regular *all = NULL;
     for (const lull_languages *l = s->in; l; l = l->next) {
         *is_strict |= l->is_strict;
         LULL_TRY(lull_schema_both(c, all, l->language, &all));
     }
-    if (has_length(s)) {
-        LULL_TRY(of_length(c, s->min, s->max, &length));
-        LULL_TRY(lull_schema_both(c, all, length, &all));
-    }
+    if (has_length(s)) LULL_TRY(hold_length(c, s, *is_strict, &all));
     if (s->in->next || has_length(s)) {
         *s = (lull_strings){.max = LULL_REGULAR_ANY};
         LULL_TRY(lull_languages_add(c, &s->in, all, *is_strict));
