@@ -40,7 +40,7 @@
 #include <stddef.h>
 
 #include "error.h"
-#include "format.h"
+#include "reply_format.h"
 
 enum {
     LULL_REPLY_DEPTH = 64,             /* of brackets in the arguments of a call */

@@ -1,8 +1,8 @@
 /* Names of the formats, how templates give them away, and their literal texts. */
 #include <string.h>
 
-#include "format.h"
-#include "parser.h"
+#include "reply_format.h"
+#include "reply_parser.h"
 
 /* ---- names ------------------------------------------------------------------------------------ */
 

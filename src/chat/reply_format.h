@@ -1,8 +1,8 @@
 /* The ways in which families of models mark thoughts and write tool calls: their names, how to recognise them in a
  * chat template, and their literal texts. reply.h reads them. All functions are safe from any
  * thread; all strings are static. */
-#ifndef LULL_CHAT_FORMAT_H
-#define LULL_CHAT_FORMAT_H
+#ifndef LULL_CHAT_REPLY_FORMAT_H
+#define LULL_CHAT_REPLY_FORMAT_H
 
 #include <stdbool.h>
 #include <stddef.h>
