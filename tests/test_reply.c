@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "alloc_wrap.h"
+#include "json_scan.h"
 #include "reply.h"
 #include "reply_events.h"
 
@@ -357,6 +358,9 @@ static void test_pythonic(void **state)
         /* malformed: no literal, no name; the first call stays */
         {F, 0, "[f(a=b)]", "C0|f|call_0\nA0|{\"a\": \nF0\nT|[f(a=b)]\n"},
         {F, 0, "[f(), g(1)]", "C0|f|call_0\nA0|{}\nE0\nC1|g|call_1\nA1|{\nF1\nT|, g(1)]\n"},
+        {F, 0, "[f(a='\\ud800')]", "C0|f|call_0\nA0|{\"a\": \"\nF0\nT|[f(a='\\ud800')]\n"},
+        {F, 0, "[f(a='\xed\xa0\x80')]",
+         "C0|f|call_0\nA0|{\"a\": \"\xed\nF0\nT|[f(a='\xed\xa0\x80')]\n"},
         {F, 0, "[f(a=01)]", "C0|f|call_0\nA0|{\"a\": \nF0\nT|[f(a=01)]\n"},
         {F, 0, "[f(a=\"x", "C0|f|call_0\nA0|{\"a\": \"x\nF0\nT|[f(a=\"x\n"},
         {F, 0, "[f(a=1)", "C0|f|call_0\nA0|{\"a\": 1}\nE0\n"},
@@ -499,6 +503,8 @@ static void test_gemma(void **state)
          "```tool_call\n{\"name\": \"f\", \"parameters\": {\"a\": {\"b\": []}}}\n{\"name\": "
          "\"g\"}\n```",
          "C0|f|call_0\nA0|{\"a\": {\"b\": []}}\nE0\nC1|g|call_1\nA1|{}\nE1\n"},
+        {F, 0, "```tool_code\nf()\ng(1)\n```",
+         "C0|f|call_0\nA0|{}\nE0\nC1|g|call_1\nA1|{\nF1\nT|g(1)\n```\n"},
         {F, 0, "```python\nf(a=1)\n```", "T|```python\nf(a=1)\n```\n"},
         {F, 0, "```tool_code\nx = f(a=1)\n```\n```tool_code\ng()\n```",
          "F0\nT|```tool_code\nx = f(a=1)\n```\nC1|g|call_1\nA1|{}\nE1\n"},
@@ -646,6 +652,97 @@ static void test_json(void **state)
     CHECK_ALL(cases);
 }
 
+/* The scanner itself, with what RFC 8259 and RFC 3629 say of values. */
+static void test_json_scan(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"0",
+                                       "-0",
+                                       "10",
+                                       "1.5",
+                                       "1e5",
+                                       "-1.25E-10",
+                                       "1E+2",
+                                       " true ",
+                                       "false",
+                                       "null",
+                                       "\"\"",
+                                       "[]",
+                                       "{}",
+                                       "[ 1 , [ ] , { } ]",
+                                       "{\"a\":{\"b\":[0]},\"a\":1}",
+                                       "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00Ff\"",
+                                       "\"\\ud83d\\ude00\"",
+                                       "\"\\u0000\"",
+                                       "\"\x7f\"",
+                                       "\"\xc2\x80\xdf\xbf\"",
+                                       "\"\xe0\xa0\x80\"",
+                                       "\"\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf\"",
+                                       "\"\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"",
+                                       "[1]\n"};
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "01",
+                                      "-",
+                                      "+1",
+                                      "1.",
+                                      ".5",
+                                      "1e",
+                                      "1e+",
+                                      "0x1",
+                                      "tru",
+                                      "True",
+                                      "nulll",
+                                      "\"",
+                                      "'a'",
+                                      "[",
+                                      "]",
+                                      "[1",
+                                      "[1,",
+                                      "[1,]",
+                                      "[,1]",
+                                      "[1 2]",
+                                      "[1}",
+                                      "{]",
+                                      "{\"a\"}",
+                                      "{\"a\":}",
+                                      "{\"a\":1,}",
+                                      "{a:1}",
+                                      "{1:1}",
+                                      "{\"a\" 1}",
+                                      "1 2",
+                                      "[]]",
+                                      "\"\n\"",
+                                      "\"\\a\"",
+                                      "\"\\u12g4\"",
+                                      "\"\\ud83d\"",
+                                      "\"\\ud83dx\"",
+                                      "\"\\ud83d\\n\"",
+                                      "\"\\ud83d\\u0041\"",
+                                      "\"\\ude00\"",
+                                      "\"\x80\"",
+                                      "\"\xc1\xbf\"",
+                                      "\"\xc3\"",
+                                      "\"\xc3\\n\"",
+                                      "\"\xe0\x9f\xbf\"",
+                                      "\"\xed\xa0\x80\"",
+                                      "\"\xf0\x8f\xbf\xbf\"",
+                                      "\"\xf4\x90\x80\x80\"",
+                                      "\"\xf5\x80\x80\x80\"",
+                                      "{\"\xff\":1}",
+                                      "\xef\xbb\xbf"
+                                      "1"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        if (!lull_json_is_value(good[i], strlen(good[i]))) fail_msg("%s is good", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (lull_json_is_value(bad[i], strlen(bad[i]))) fail_msg("%s is bad", bad[i]);
+    lull_buffer out = {0};
+    static const char escaped[] = "a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\u20AC\\ud83d\\ude00z";
+    lull_json_unescape(escaped, strlen(escaped), &out);
+    assert_string_equal(out.data, "a\"\\/\b\f\n\r\té€😀z");
+    lull_buffer_fini(&out);
+}
+
 /* ---- bounds ----------------------------------------------------------------------------------- */
 
 static void repeat(lull_buffer *b, const char *s, size_t n)
@@ -704,6 +801,10 @@ static void test_bounds(void **state)
 static void test_hostile(void **state)
 {
     (void)state;
+    /* Each fails at the end and has all the others inside: 16 of them are read again. */
+    lull_buffer nested = {0};
+    repeat(&nested, "<function=f><parameter=a>", 41000);
+    count(LULL_TOOLS_XML, &nested, 0, 17);
     static const char *const units[] = {"<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"",
                                         "<|channel|>",
                                         "[TOOL_CALLS]",
@@ -1012,18 +1113,19 @@ static void test_forms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),         cmocka_unit_test(test_thoughts),
-        cmocka_unit_test(test_hermes),       cmocka_unit_test(test_xml),
-        cmocka_unit_test(test_llama3),       cmocka_unit_test(test_pythonic),
-        cmocka_unit_test(test_mistral),      cmocka_unit_test(test_deepseek),
-        cmocka_unit_test(test_harmony),      cmocka_unit_test(test_gemma),
-        cmocka_unit_test(test_command_r),    cmocka_unit_test(test_granite),
-        cmocka_unit_test(test_minimax),      cmocka_unit_test(test_kimi_and_glm),
-        cmocka_unit_test(test_json),         cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_hostile),      cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_options),      cmocka_unit_test(test_no_delay),
-        cmocka_unit_test(test_names),        cmocka_unit_test(test_detect),
-        cmocka_unit_test(test_thought_tags), cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_text),      cmocka_unit_test(test_thoughts),
+        cmocka_unit_test(test_hermes),    cmocka_unit_test(test_xml),
+        cmocka_unit_test(test_llama3),    cmocka_unit_test(test_pythonic),
+        cmocka_unit_test(test_mistral),   cmocka_unit_test(test_deepseek),
+        cmocka_unit_test(test_harmony),   cmocka_unit_test(test_gemma),
+        cmocka_unit_test(test_command_r), cmocka_unit_test(test_granite),
+        cmocka_unit_test(test_minimax),   cmocka_unit_test(test_kimi_and_glm),
+        cmocka_unit_test(test_json_scan), cmocka_unit_test(test_json),
+        cmocka_unit_test(test_bounds),    cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_memory),    cmocka_unit_test(test_options),
+        cmocka_unit_test(test_no_delay),  cmocka_unit_test(test_names),
+        cmocka_unit_test(test_detect),    cmocka_unit_test(test_thought_tags),
+        cmocka_unit_test(test_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

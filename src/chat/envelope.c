@@ -7,7 +7,7 @@
  * Other members are read over. Arguments are handed on as they come once the name is known. */
 #include <string.h>
 
-#include "parser.h"
+#include "reply_parser.h"
 
 enum state { BEFORE, FIRST_KEY, NEXT_KEY, KEY, COLON, BEFORE_VALUE, VALUE, AFTER_VALUE };
 

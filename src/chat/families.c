@@ -1,6 +1,6 @@
 /* The tables: what a reply of each family looks like. Sources: the chat templates of the models, and the parsers of
- * vLLM and llama.cpp for what models write beside them. parser.h says how to read a row. */
-#include "parser.h"
+ * vLLM and llama.cpp for what models write beside them. reply_parser.h says how to read a row. */
+#include "reply_parser.h"
 
 #define OPENS LULL_MARKER_OPENS
 #define QUIET LULL_MARKER_QUIET

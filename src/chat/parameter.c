@@ -4,7 +4,7 @@
  * belong to the tags, as Qwen's and MiniMax's templates write them. */
 #include <string.h>
 
-#include "parser.h"
+#include "reply_parser.h"
 
 /* ---- schemas ---------------------------------------------------------------------------------- */
 

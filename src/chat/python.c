@@ -11,7 +11,7 @@
  * Positional arguments are none, as nobody knows their names. */
 #include <string.h>
 
-#include "parser.h"
+#include "reply_parser.h"
 
 enum state {
     NAME,

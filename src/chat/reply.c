@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "parser.h"
+#include "reply_parser.h"
 
 enum {
     MAX_REREAD_BYTES = 16 << 20 /* of failed calls: bounds the work on hostile text */

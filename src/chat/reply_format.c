@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "reply_format.h"
-#include "parser.h"
+#include "reply_parser.h"
 
 /* ---- names ------------------------------------------------------------------------------------ */
 

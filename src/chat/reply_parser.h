@@ -8,8 +8,8 @@
  *
  * Invariant: the parser's state is a function of the bytes read, never of the pieces they came in. What is
  * collected into one event (`out`) is the exception, and nothing else looks at it. */
-#ifndef LULL_CHAT_PARSER_H
-#define LULL_CHAT_PARSER_H
+#ifndef LULL_CHAT_REPLY_PARSER_H
+#define LULL_CHAT_REPLY_PARSER_H
 
 #include <jansson.h>
 #include <stdint.h>
