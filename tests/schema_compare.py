@@ -114,7 +114,8 @@ def is_number(checker, value):
     return isinstance(value, (int, decimal.Decimal)) and not isinstance(value, bool)
 
 
-FORMATS = jsonschema.FormatChecker()
+Base = jsonschema.Draft202012Validator
+FORMATS = Base.FORMAT_CHECKER
 
 
 @FORMATS.checks("uuid")
@@ -124,7 +125,6 @@ def is_uuid(value):
     return not isinstance(value, str) or re.fullmatch(f"{h}{{8}}-{h}{{4}}-{h}{{4}}-{h}{{4}}-{h}{{12}}", value)
 
 
-Base = jsonschema.Draft202012Validator
 Oracle = jsonschema.validators.extend(
     Base,
     {"pattern": check_pattern, "patternProperties": check_pattern_properties,

@@ -433,8 +433,7 @@ lull_status lull_decimal_write(lull_compiler *c, const lull_decimal *d, lull_exp
     lull_status st = spell(c, d, texts, &n);
     if (st != LULL_OK) return st;
     lull_texts_sort(texts, &n);
-    *out = lull_texts_write(c, texts, n);
-    return LULL_OK;
+    return lull_texts_write(c, texts, n, out);
 }
 
 lull_status lull_numbers_write(lull_compiler *c, const lull_numbers *n, lull_expr *out)
@@ -447,8 +446,7 @@ lull_status lull_numbers_write(lull_compiler *c, const lull_numbers *n, lull_exp
         if (!all) return c->err->code;
         for (size_t i = 0; i < n->n_list; i++) LULL_TRY(spell(c, &n->list[i], all, &n_all));
         lull_texts_sort(all, &n_all);
-        *out = lull_texts_write(c, all, n_all);
-        return LULL_OK;
+        return lull_texts_write(c, all, n_all, out);
     }
     if (is_any(n)) {
         *out = c->any_number;

@@ -266,7 +266,9 @@ lull_status lull_language_failed(lull_compiler *c, lull_status st); /* err has a
 LULL_NODISCARD lull_status lull_languages_add(lull_compiler *c, const lull_languages **list,
                                               const lull_regular *language, bool is_strict);
 void lull_texts_sort(lull_text *texts, size_t *n); /* and each once */
-lull_expr lull_texts_write(lull_compiler *c, const lull_text *texts, size_t n); /* sorted; as they are */
+/* One of texts [n], as they are; sorted. */
+LULL_NODISCARD lull_status lull_texts_write(lull_compiler *c, const lull_text *texts, size_t n,
+                                            lull_expr *out);
 LULL_NODISCARD lull_status lull_text_quote(lull_compiler *c, lull_text text, lull_text *out); /* as JSON */
 
 /* Work out what is left: lists filtered, languages in one. is_strict: emptiness is by a strict language. */

@@ -7,7 +7,7 @@
 #include "schema_private.h"
 #include "utf8.h"
 
-enum { NAME_BYTES = 80, FEW_TEXTS = 8, MAX_DEPTH = 60 };
+enum { NAME_BYTES = 80, MAX_DEPTH = 60 };
 
 /* ---- languages, each made once ---------------------------------------------------------------------- */
 
@@ -206,17 +206,18 @@ void lull_texts_sort(lull_text *texts, size_t *n)
     *n = n_kept;
 }
 
-/* A tree, so that a place of the matcher stands for all that go on alike. */
-static lull_expr write_tree(lull_compiler *c, const lull_text *texts, size_t n, size_t at, size_t depth)
+/* A tree, so that a place of the matcher stands for all that go on alike: texts [n] from byte `at` on. */
+static lull_status write_tree(lull_compiler *c, const lull_text *texts, size_t n, size_t at, size_t depth,
+                              lull_expr *out)
 {
     const lull_text *last = &texts[n - 1];
-    size_t same = at;
+    size_t same = at, n_options = 0, i = 0;
     while (same < texts[0].n_bytes && same < last->n_bytes && texts[0].bytes[same] == last->bytes[same]) same++;
-    lull_expr stem = lull_expr_literal(c->g, texts[0].bytes + at, same - at);
-    if (n == 1) return stem;
+    *out = lull_expr_literal(c->g, texts[0].bytes + at, same - at);
+    if (n == 1) return LULL_OK;
     lull_expr *options = malloc((n + 1) * sizeof *options);
-    if (!options) return lull_expr_never(c->g); /* and lull_expr_choice will want memory, too */
-    size_t n_options = 0, i = 0;
+    lull_status st = LULL_OK;
+    if (!options) return lull_fail(c->err, LULL_ENOMEM, "no memory for the schema");
     if (texts[0].n_bytes == same) {
         options[n_options++] = lull_expr_empty(c->g);
         i = 1;
@@ -224,21 +225,24 @@ static lull_expr write_tree(lull_compiler *c, const lull_text *texts, size_t n, 
     for (size_t end; i < n; i = end) {
         for (end = i + 1; end < n && texts[end].bytes[same] == texts[i].bytes[same];) end++;
         if (depth < MAX_DEPTH) {
-            options[n_options++] = write_tree(c, texts + i, end - i, same, depth + 1);
+            LULL_TRY(write_tree(c, texts + i, end - i, same, depth + 1, &options[n_options++]));
             continue;
         }
         for (size_t k = i; k < end; k++)
             options[n_options++] = lull_expr_literal(c->g, texts[k].bytes + same, texts[k].n_bytes - same);
     }
     lull_expr rest = lull_expr_choice(c->g, options, n_options);
+    *out = lull_expr_sequence(c->g, (lull_expr[]){*out, rest}, 2);
+done:
     free(options);
-    return lull_expr_sequence(c->g, (lull_expr[]){stem, rest}, 2);
+    return st;
 }
 
-lull_expr lull_texts_write(lull_compiler *c, const lull_text *texts, size_t n)
+lull_status lull_texts_write(lull_compiler *c, const lull_text *texts, size_t n, lull_expr *out)
 {
-    if (n == 0) return lull_expr_never(c->g);
-    return write_tree(c, texts, n, 0, 0);
+    if (n > 0) return write_tree(c, texts, n, 0, 0, out);
+    *out = lull_expr_never(c->g);
+    return LULL_OK;
 }
 
 lull_status lull_text_quote(lull_compiler *c, lull_text text, lull_text *out)
@@ -410,8 +414,7 @@ lull_status lull_strings_write(lull_compiler *c, const lull_strings *s, lull_exp
         if (!texts) return c->err->code;
         for (size_t i = 0; i < n; i++) LULL_TRY(lull_text_quote(c, s->list[i], &texts[i]));
         lull_texts_sort(texts, &n);
-        *out = lull_texts_write(c, texts, n);
-        return LULL_OK;
+        return lull_texts_write(c, texts, n, out);
     }
     if (s->in)
         body = lull_expr_language(c->g, s->in->language, true);
