@@ -33,6 +33,7 @@ static const lull_verb verbs[] = {
     {"eval", "MODEL -f TEXT", "perplexity of a text", lull_cmd_eval},
     {"logits", "MODEL -o FILE.npy", "next-token logits at every position", lull_cmd_logits},
     {"tokenize", "MODEL", "text to token ids, and back", lull_cmd_tokenize},
+    {"template", "MODEL -m FILE", "a conversation in the model's chat template", lull_cmd_template},
     {"inspect", "FILE", "metadata and tensors of a file", lull_cmd_inspect},
     {"bench", "MODEL", "speed, and the share of the machine's", lull_cmd_bench},
     {"doctor", "[MODEL]", "the machine, and what a model needs", lull_cmd_doctor},

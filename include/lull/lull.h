@@ -134,6 +134,28 @@ LULL_API LULL_NODISCARD lull_status lull_chat_render(const lull_model *model,
                                                      const lull_message *messages, size_t n,
                                                      bool add_generation_prompt, char **text,
                                                      lull_error *err);
+
+/* A conversation as programs exchange it, for templates that know tools and more than text. All texts are
+ * JSON, borrowed, and passed on to the template as they are, as the transformers library does. */
+typedef struct lull_chat_request {
+    /* An array of objects: role, content (a string, null, or a list of parts), tool_calls and whatever
+     * else. Arguments of a tool call that are a string with a JSON object in it become that object. */
+    const char *messages;
+    const char *tools;          /* an array of JSON schemas; NULL: none */
+    const char *variables;      /* an object: more variables, such as enable_thinking; NULL: none */
+    const char *template_text;  /* Jinja; NULL: the file's own */
+    bool add_generation_prompt; /* end with what stands in front of an answer */
+} lull_chat_request;
+
+/* Render a request. The template sees messages, tools, documents (null unless among the variables),
+ * add_generation_prompt, bos_token, eos_token, and the variables. *text is owned: lull_free.
+ *   LULL_EINVAL  as lull_chat_render, or one of the texts is no such JSON: msg begins with its name
+ *                ("messages: line 3, column 7: ..."); or a variable is called messages, tools or
+ *                add_generation_prompt
+ *   else as lull_chat_render */
+LULL_API LULL_NODISCARD lull_status lull_chat_render_json(const lull_model *model,
+                                                          const lull_chat_request *request,
+                                                          char **text, lull_error *err);
 LULL_API void lull_free(void *p); /* what lull gave away as owned memory; accepts NULL */
 
 /* ---- session --------------------------------------------------------------------------------- */
