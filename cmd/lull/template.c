@@ -2,87 +2,112 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "file.h"
+
+enum { FILE_MAX_BYTES = 256 << 20 };
 
 typedef struct args {
-    const char *model, *template_file, *messages_file, *tools_file;
-    lull_strings variables;
-    bool has_no_prompt, as_tokens, as_json;
+    const char *model, *template, *messages, *tools;
+    lull_strings vars;
+    bool no_prompt, tokens, as_json;
 } args;
 
-/* NAME=VALUE… as a JSON object: a value is JSON when it can be read as such, else a string. */
-static lull_status make_variables(const lull_strings *given, char **out, lull_error *err)
+/* A file as NUL-terminated text; path NULL: *out stays NULL. */
+static lull_status read_text(const char *path, char **out, lull_error *err)
+{
+    size_t n_bytes;
+    if (!path) return LULL_OK;
+    lull_status st = lull_file_read(path, FILE_MAX_BYTES, out, &n_bytes, err);
+    if (st != LULL_OK || strlen(*out) == n_bytes) return st;
+    return lull_fail(err, LULL_EINVAL, "%s: byte %zu: a NUL byte, which no text has", path,
+                     strlen(*out));
+}
+
+/* --var NAME=VALUE as JSON: a value that is JSON stands for itself, any other is a string. */
+static lull_status make_variables(const lull_strings *vars, char **out, lull_error *err)
 {
     json_t *object = json_object();
-    lull_status st = LULL_OK;
-    for (size_t i = 0; i < given->n; i++) {
-        const char *value = strchr(given->v[i], '=');
-        char name[128];
-        if (!value || value == given->v[i] || (size_t)(value - given->v[i]) >= sizeof name)
-            LULL_TRY(lull_fail(err, LULL_EINVAL, "--var takes NAME=VALUE, not '%s'", given->v[i]));
-        snprintf(name, sizeof name, "%.*s", (int)(value - given->v[i]), given->v[i]);
-        json_t *v = json_loads(value + 1, JSON_DECODE_ANY, NULL);
-        if (json_object_set_new(object, name, v ? v : json_string(value + 1)) != 0)
-            LULL_TRY(lull_fail(err, LULL_EINVAL, "--var %s is not valid UTF-8", name));
+    for (size_t i = 0; i < vars->n && object; i++) {
+        const char *equals = strchr(vars->v[i], '=');
+        char *name = strndup(vars->v[i], (size_t)(equals - vars->v[i]));
+        json_t *value = json_loads(equals + 1, JSON_DECODE_ANY, NULL);
+        if (!value) value = json_string(equals + 1);
+        bool is_ok = name && json_object_set_new(object, name, value) == 0;
+        free(name);
+        if (is_ok) continue;
+        json_decref(object);
+        return lull_fail(err, LULL_EINVAL, "--var number %zu is not valid UTF-8", i + 1);
     }
-    *out = json_dumps(object, JSON_COMPACT);
-    if (!*out) st = lull_fail(err, LULL_ENOMEM, "no memory for the variables");
-done:
+    *out = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
-    return st;
+    return *out ? LULL_OK : lull_fail(err, LULL_ENOMEM, "no memory for the variables");
 }
 
-static lull_status print_tokens(const args *a, const lull_model *model, const char *text, int *rc,
-                                lull_error *err)
+/* Messages about a part of the request begin with what it is: put its file in front. */
+static void name_file(const args *a, lull_error *err)
 {
-    lull_cmd_tokens tokens = {0};
-    lull_status st =
-        lull_cmd_tokenize_text(model, text, strlen(text), LULL_TOKENIZE_SPECIAL, &tokens, err);
-    if (st == LULL_OK) st = lull_cmd_add_bos(model, &tokens, err);
-    if (st == LULL_OK && a->as_json)
-        *rc = lull_cmd_print_json(lull_cmd_json_tokens(tokens.ids, tokens.n));
-    for (size_t i = 0; i < tokens.n && st == LULL_OK && !a->as_json; i++)
-        printf("%d%c", tokens.ids[i], i + 1 < tokens.n ? ' ' : '\n');
-    lull_cmd_tokens_fini(&tokens);
-    return st;
+    const struct {
+        const char *part, *path;
+    } parts[] = {{"messages", a->messages}, {"tools", a->tools}, {"chat template", a->template}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].path && strncmp(err->msg, parts[i].part, strlen(parts[i].part)) == 0) {
+            lull_error_prefix(err, "%s", parts[i].path);
+            return;
+        }
 }
 
-/* The file of an option, owned; NULL without one. */
-static lull_status read_file(const char *file, char **out, lull_error *err)
+static int print_result(const args *a, const char *text, const lull_cmd_tokens *tokens)
 {
-    size_t n;
-    *out = NULL;
-    return file ? lull_cmd_read_text(NULL, file, out, &n, err) : LULL_OK;
+    size_t n_bytes = strlen(text);
+    if (a->as_json)
+        return lull_cmd_print_json(json_pack("{s:o, s:o}", "text",
+                                             lull_cmd_json_text(text, n_bytes), "tokens",
+                                             lull_cmd_json_tokens(tokens->ids, tokens->n)));
+    if (a->tokens) return lull_cmd_print_json(lull_cmd_json_tokens(tokens->ids, tokens->n));
+    fwrite(text, 1, n_bytes, stdout);
+    return LULL_EXIT_OK;
 }
 
 static lull_status render(const args *a, int *rc, lull_error *err)
 {
     lull_model *model = NULL;
-    char *messages = NULL, *tools = NULL, *template_text = NULL, *variables = NULL, *text = NULL;
+    lull_cmd_tokens tokens = {0};
+    char *template = NULL, *messages = NULL, *tools = NULL, *variables = NULL, *text = NULL;
     lull_status st = LULL_OK;
-    LULL_TRY(read_file(a->messages_file, &messages, err));
-    LULL_TRY(read_file(a->tools_file, &tools, err));
-    LULL_TRY(read_file(a->template_file, &template_text, err));
-    LULL_TRY(make_variables(&a->variables, &variables, err));
-    LULL_TRY(lull_cmd_open_model(a->model, 0, LULL_CMD_VOCAB_ONLY, &model, err));
-    lull_chat_request request = {.messages = messages,
-                                 .tools = tools,
-                                 .variables = variables,
-                                 .template_text = template_text,
-                                 .add_generation_prompt = !a->has_no_prompt};
-    LULL_TRY(lull_chat_render_json(model, &request, &text, err));
-    if (a->as_tokens)
-        LULL_TRY(print_tokens(a, model, text, rc, err));
-    else if (a->as_json)
-        *rc = lull_cmd_print_json(lull_cmd_json_text(text, strlen(text)));
-    else
-        fputs(text, stdout);
+    LULL_TRY(read_text(a->template, &template, err));
+    LULL_TRY(read_text(a->messages, &messages, err));
+    LULL_TRY(read_text(a->tools, &tools, err));
+    LULL_TRY(make_variables(&a->vars, &variables, err));
+    LULL_TRY(lull_cmd_open_model(a->model, 1, LULL_CMD_VOCAB_ONLY, &model, err));
+    if (!template && !lull_model_get_info(model).chat_template) {
+        st = lull_fail(err, LULL_ENOTFOUND, "%s has no chat template: give --template FILE",
+                       a->model);
+        goto done;
+    }
+    const lull_chat_request request = {.messages = messages,
+                                       .tools = tools,
+                                       .variables = variables,
+                                       .template_text = template,
+                                       .add_generation_prompt = !a->no_prompt};
+    st = lull_chat_render_json(model, &request, &text, err);
+    if (st != LULL_OK) {
+        name_file(a, err);
+        goto done;
+    }
+    if (a->tokens || a->as_json) {
+        LULL_TRY(
+            lull_cmd_tokenize_text(model, text, strlen(text), LULL_TOKENIZE_SPECIAL, &tokens, err));
+        LULL_TRY(lull_cmd_add_bos(model, &tokens, err));
+    }
+    *rc = print_result(a, text, &tokens);
 done:
+    lull_cmd_tokens_fini(&tokens);
     lull_free(text);
+    lull_model_close(model);
+    free(template);
     free(messages);
     free(tools);
-    free(template_text);
     free(variables);
-    lull_model_close(model);
     return st;
 }
 
@@ -90,27 +115,32 @@ int lull_cmd_template(int argc, char **argv)
 {
     args a = {0};
     const lull_option options[] = {
-        {0, "messages", NULL, LULL_OPT_STRING, &a.messages_file, 0, 0, "FILE",
-         "a JSON array of {\"role\", \"content\", ...}; - is standard input"},
-        {0, "tools", NULL, LULL_OPT_STRING, &a.tools_file, 0, 0, "FILE", "a JSON array of tools"},
-        {0, "template", "chat-template", LULL_OPT_STRING, &a.template_file, 0, 0, "FILE",
-         "this template instead of the model's"},
-        {0, "var", NULL, LULL_OPT_STRINGS, &a.variables, 0, 0, "NAME=VALUE",
-         "a variable of the template, such as enable_thinking=false; may be repeated"},
-        {0, "no-generation-prompt", NULL, LULL_OPT_FLAG, &a.has_no_prompt, 0, 0, NULL,
-         "do not begin the answer"},
-        {0, "tokens", NULL, LULL_OPT_FLAG, &a.as_tokens, 0, 0, NULL, "print the token ids"},
+        {'m', "messages", NULL, LULL_OPT_STRING, &a.messages, 0, 0, "FILE",
+         "the conversation, a JSON array; - is standard input"},
+        {0, "tools", NULL, LULL_OPT_STRING, &a.tools, 0, 0, "FILE",
+         "the tools that the model may call, a JSON array"},
+        {0, "template", NULL, LULL_OPT_STRING, &a.template, 0, 0, "FILE",
+         "a Jinja template, instead of the model's own"},
+        {0, "var", NULL, LULL_OPT_STRINGS, &a.vars, 0, 0, "NAME=VALUE",
+         "a variable of the template: JSON, else a string; may be given again"},
+        {0, "no-generation-prompt", NULL, LULL_OPT_FLAG, &a.no_prompt, 0, 0, NULL,
+         "end behind the last message, not where an answer begins"},
+        {0, "tokens", NULL, LULL_OPT_FLAG, &a.tokens, 0, 0, NULL,
+         "print the token ids, as the model would get them"},
         {0, "json", NULL, LULL_OPT_FLAG, &a.as_json, 0, 0, NULL,
-         "print a JSON string, or with --tokens an array"},
+         "print an object with the text and the ids"},
     };
     const lull_cli cli = {
         .verb = "template",
         .operands = "MODEL",
-        .about = "Print messages as the model's chat template renders them, to the byte.",
+        .about = "Show a conversation as the model gets it: its chat template, filled in.",
         .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
-    if (rc < 0 && !a.messages_file) rc = lull_cli_usage("template", "--messages FILE is needed");
     if (rc >= 0) return rc;
+    if (!a.messages) return lull_cli_usage("template", "no conversation: give --messages FILE");
+    for (size_t i = 0; i < a.vars.n; i++)
+        if (!strchr(a.vars.v[i], '=') || *a.vars.v[i] == '=')
+            return lull_cli_usage("template", "--var is NAME=VALUE, not '%s'", a.vars.v[i]);
     lull_error err;
     rc = LULL_EXIT_OK;
     if (render(&a, &rc, &err) != LULL_OK) return lull_cmd_fail("template", &err);

@@ -134,20 +134,25 @@ LULL_API LULL_NODISCARD lull_status lull_chat_render(const lull_model *model,
                                                      const lull_message *messages, size_t n,
                                                      bool add_generation_prompt, char **text,
                                                      lull_error *err);
-/* The same with all that templates know: parts of content, tools, thoughts, variables. */
+
+/* A conversation as programs exchange it, for templates that know tools and more than text. All texts are
+ * JSON, borrowed, and passed on to the template as they are, as the transformers library does. */
 typedef struct lull_chat_request {
-    /* JSON array of {"role", "content", ...} as chat programs pass them: content may be a string, null or a
-     * list of parts; "tool_calls", "tool_call_id", "reasoning_content", "name" go on to the template. Arguments of
-     * a call that are a string of JSON become the object that templates expect. */
+    /* An array of objects: role, content (a string, null, or a list of parts), tool_calls and whatever
+     * else. Arguments of a tool call that are a string with a JSON object in it become that object. */
     const char *messages;
-    const char *tools;     /* JSON array of {"type": "function", "function": {...}}; NULL: none */
-    const char *variables; /* JSON object: more of the template's variables; NULL: none */
-    const char *template_text; /* instead of the file's; NULL: the file's own */
-    bool add_generation_prompt;
+    const char *tools;          /* an array of JSON schemas; NULL: none */
+    const char *variables;      /* an object: more variables, such as enable_thinking; NULL: none */
+    const char *template_text;  /* Jinja; NULL: the file's own */
+    bool add_generation_prompt; /* end with what stands in front of an answer */
 } lull_chat_request;
 
-/* *text is owned: lull_free. Failures of lull_chat_render; LULL_EINVAL also names what is not the JSON that
- * it should be, with line and column. */
+/* Render a request. The template sees messages, tools, documents (null unless among the variables),
+ * add_generation_prompt, bos_token, eos_token, and the variables. *text is owned: lull_free.
+ *   LULL_EINVAL  as lull_chat_render, or one of the texts is no such JSON: msg begins with its name
+ *                ("messages: line 3, column 7: ..."); or a variable is called messages, tools or
+ *                add_generation_prompt
+ *   else as lull_chat_render */
 LULL_API LULL_NODISCARD lull_status lull_chat_render_json(const lull_model *model,
                                                           const lull_chat_request *request,
                                                           char **text, lull_error *err);
