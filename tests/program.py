@@ -9,11 +9,16 @@ import hashlib
 import json
 import os
 import pathlib
+import pty
+import re
+import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 
 TESTS = pathlib.Path(__file__).resolve().parent
@@ -47,10 +52,15 @@ def real_models():
     return found
 
 
-def tiny_model(folder, arch, **options):
-    """The path of a valid model with random weights, written to folder."""
-    path = pathlib.Path(folder) / f"tiny-{arch}.gguf"
-    path.write_bytes(gguf_writer.model(arch, **options).to_bytes())
+def tiny_model(folder, arch, template=None, **options):
+    """The path of a valid model with random weights, written to folder; template: a name and a chat
+    template instead of its own."""
+    name, text = template or (arch, None)
+    path = pathlib.Path(folder) / f"tiny-{name}.gguf"
+    file = gguf_writer.model(arch, **options)
+    if text:
+        file.kv["tokenizer.chat_template"] = ("str", text)
+    path.write_bytes(file.to_bytes())
     return str(path)
 
 
@@ -167,3 +177,60 @@ class Folder:
 
     def __exit__(self, *_):
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Terminal:
+    """A program at a terminal, and what it has written there."""
+
+    def __init__(self, args, env):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            try:
+                os.execve(args[0], args, env)
+            finally:
+                os._exit(127)
+        self.raw = b""
+        self.n_done = 0  # characters that waits have gone past, without escape sequences
+
+    @property
+    def seen(self):
+        return re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", self.raw)[self.n_done:]
+
+    def read(self, end):
+        """More of what it writes; False when nothing came until then, or it has ended."""
+        if not select.select([self.fd], [], [], max(0, end - time.monotonic()))[0]:
+            return False
+        try:
+            self.raw += os.read(self.fd, 1 << 16)
+        except OSError:
+            return False
+        return True
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def wait_for(self, text, timeout=20):
+        """Read until text has appeared after what the last call waited for."""
+        end = time.monotonic() + timeout
+        while text.encode() not in self.seen:
+            if not self.read(end):
+                raise AssertionError(f"no {text!r} on the terminal: {self.seen[-500:]!r}")
+        self.n_done += self.seen.index(text.encode()) + len(text.encode())
+
+    def wait_for_more(self, n_bytes, timeout=20):
+        end = time.monotonic() + timeout
+        while len(self.seen) < n_bytes:
+            if not self.read(end):
+                raise AssertionError(f"the terminal stays silent: {self.seen!r}")
+
+    def exit_code(self, timeout=60):
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            self.read(time.monotonic() + 0.05)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                os.close(self.fd)
+                return os.waitstatus_to_exitcode(status)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        raise AssertionError("the program does not end")

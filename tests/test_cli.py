@@ -10,11 +10,9 @@ ones (exit code 77 when the environment does not name them), against values from
 import json
 import math
 import os
-import pty
 import random
 import re
 import resource
-import select
 import shutil
 import signal
 import stat
@@ -25,7 +23,8 @@ import time
 import unittest
 from pathlib import Path
 
-from program import SKIPPED, TESTS, TEXTS, Folder, Lull, read_npy, real_models, tiny_model
+from program import (SKIPPED, TESTS, TEXTS, Folder, Lull, Terminal, read_npy, real_models,
+                     tiny_model)
 
 TEXT = "The quick brown fox, é ß 世界 🦊\n\ttabs  and   blanks <|im_end|> <end_of_turn> 12345"
 NO_EOG = ["--ignore-eos", "--raw"]
@@ -611,63 +610,6 @@ class Signals(Case):
         process.stdout.read(1)
         process.stdout.close()
         self.assertIn(process.wait(timeout=20), (1, -signal.SIGPIPE))
-
-
-class Terminal:
-    """A program at a terminal, and what it has written there."""
-
-    def __init__(self, args, env):
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            try:
-                os.execve(args[0], args, env)
-            finally:
-                os._exit(127)
-        self.raw = b""
-        self.n_done = 0  # characters that waits have gone past, without escape sequences
-
-    @property
-    def seen(self):
-        return re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", self.raw)[self.n_done:]
-
-    def read(self, end):
-        """More of what it writes; False when nothing came until then, or it has ended."""
-        if not select.select([self.fd], [], [], max(0, end - time.monotonic()))[0]:
-            return False
-        try:
-            self.raw += os.read(self.fd, 1 << 16)
-        except OSError:
-            return False
-        return True
-
-    def type(self, text):
-        os.write(self.fd, text.encode())
-
-    def wait_for(self, text, timeout=20):
-        """Read until text has appeared after what the last call waited for."""
-        end = time.monotonic() + timeout
-        while text.encode() not in self.seen:
-            if not self.read(end):
-                raise AssertionError(f"no {text!r} on the terminal: {self.seen[-500:]!r}")
-        self.n_done += self.seen.index(text.encode()) + len(text.encode())
-
-    def wait_for_more(self, n_bytes, timeout=20):
-        end = time.monotonic() + timeout
-        while len(self.seen) < n_bytes:
-            if not self.read(end):
-                raise AssertionError(f"the terminal stays silent: {self.seen!r}")
-
-    def exit_code(self, timeout=20):
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            self.read(time.monotonic() + 0.05)
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                os.close(self.fd)
-                return os.waitstatus_to_exitcode(status)
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        raise AssertionError("the program does not end")
 
 
 class Chat(Case):

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import unittest
 
-from program import SKIPPED, TESTS, Folder, Lull, real_models, tiny_model
+from program import SKIPPED, TESTS, Folder, Lull, Terminal, real_models, tiny_model
 
 HOT = ["--raw", "--temperature", 2, "--ignore-eos"]
 PERSON = {"type": "object", "properties": {
@@ -155,6 +155,139 @@ class Endings(Case):
         self.assertEqual(self.lull.json(*flags, "--stop", "bc")["text"], "a")
 
 
+TOOLS = [
+    {"type": "function", "function": {
+        "name": "add", "description": "The sum of two numbers.", "parameters": {
+            "type": "object", "properties": {"a": {"type": "integer", "minimum": 0, "maximum": 99,
+                                                   "description": "one"},
+                                             "b": {"type": "integer", "enum": [1, 2],
+                                                   "description": "the other"}},
+            "required": ["a", "b"], "additionalProperties": False}},
+     "command": ["sh", "-c", "cat; echo ' seen'"]},
+    {"type": "function", "function": {
+        "name": "say", "description": "Say a word.", "parameters": {
+            "type": "object", "properties": {
+                "word": {"type": "string", "enum": ["yes", "no"], "description": "which"}},
+            "required": ["word"], "additionalProperties": False}}}]
+
+
+OPENED = """{% for m in messages %}<|im_start|>{{ m.role }}
+{{ m.content }}<|im_end|>
+{% endfor %}<|im_start|>assistant
+<think>
+"""
+
+
+class Tools(Case):
+    """Calls and thoughts, in the templates of several families, by a model that would write anything."""
+
+    FAMILIES = ["hermes", "qwen3", "llama3", "mistral", "granite", "command_r_tools", "gpt_oss"]
+
+    def setUp(self):
+        self.tools = self.file("tools.json", json.dumps(TOOLS))
+
+    def model(self, family, arch="llama", text=None):
+        text = text or (TESTS / f"data/templates/{family}.jinja").read_text()
+        return tiny_model(self.folder, arch, template=(family + arch, text), dtype="Q8_0",
+                          embd_dtype="Q8_0", d_model=64, n_head=2, n_kv=1, d_ff=96, n_vocab=320,
+                          n_layer=2, n_ctx=8192)
+
+    def ask(self, family, *args, arch="llama"):
+        return self.lull.json("run", self.model(family, arch), "-p", "hello", "--tools", self.tools,
+                              "--temperature", 2, *args)
+
+    def check(self, call):
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        if name == "add":
+            self.assertEqual(set(arguments), {"a", "b"})
+            self.assertIn(arguments["a"], range(100))
+            self.assertIn(arguments["b"], (1, 2))
+        else:
+            self.assertEqual(name, "say")
+            self.assertIn(arguments, ({"word": "yes"}, {"word": "no"}))
+
+    def test_required(self):
+        for family in self.FAMILIES:
+            with self.subTest(family=family):
+                for seed in range(4):
+                    out = self.ask(family, "--tool-choice", "required", "-s", seed)
+                    self.assertEqual(len(out["tool_calls"]), 1, out["text"])
+                    self.assertEqual(out["text"].strip(), "")
+                    self.check(out["tool_calls"][0])
+                out = self.ask(family, "--tool-choice", "say")
+                self.assertEqual(out["tool_calls"][0]["function"]["name"], "say")
+                out = self.ask(family, "--tool-choice", "none", "-n", 5)
+                self.assertEqual(out["tool_calls"], [])
+
+    def test_formats(self):
+        """Every way of writing calls can be forced, and is read back."""
+        for tool_format in ("hermes", "xml", "llama3-json", "pythonic", "mistral", "deepseek",
+                            "harmony", "gemma", "command-r", "granite", "minimax", "kimi", "glm", "json"):
+            with self.subTest(format=tool_format):
+                out = self.ask("hermes", "--tool-choice", "required", "--tool-format", tool_format,
+                               arch="gemma3")
+                self.assertEqual(len(out["tool_calls"]), 1, out["text"])
+                self.check(out["tool_calls"][0])
+
+    def test_errors(self):
+        for part, *args in (("no tool has this name", "--tool-choice", "fly"),
+                            ("not known", "--tool-format", "telegraph"),
+                            ("not known", "--reasoning-format", "tea leaves"),
+                            ("on, off", "--think", "perhaps")):
+            done = self.lull.run("run", self.model("hermes"), "-p", "x", "--tools", self.tools, *args)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(part, done.stderr.decode())
+        done = self.lull.run("run", self.models[0], "-p", "x", "--tools", self.tools)
+        self.assertIn("knows no tools", done.stderr.decode())
+        bad = self.file("bad.json", '[{"type": "function"}]')
+        done = self.lull.run("run", self.model("hermes"), "-p", "x", "--tools", bad)
+        self.assertIn("tool 0 has no name", done.stderr.decode())
+
+    def test_thoughts(self):
+        """A budget closes the thought, and an answer follows."""
+        model = self.model("opened", text=OPENED)
+        out = self.lull.json("run", model, "-p", "x", "-n", 40, "--think-budget", 7, "--ignore-eos",
+                             "--reasoning-format", "think", "--temperature", 1)
+        self.assertTrue(out["thought"])
+        self.assertTrue(out["text"])
+        self.assertNotIn("</think>", out["text"])
+        hidden = self.lull.json("run", model, "-p", "x", "-n", 40, "--think-budget", 7, "--ignore-eos",
+                                "--reasoning-format", "think", "--temperature", 1, "-s", out["seed"],
+                                "--think", "hide")
+        self.assertEqual((hidden["text"], hidden["tokens"]), (out["text"], out["tokens"]))
+        self.assertNotIn("thought", hidden)
+
+    def test_conversation(self):
+        """A call, its result and the answer are messages; a woken chat has them still."""
+        model = self.model("hermes")
+        args = [model, "--tools", str(self.tools), "--tool-choice", "add", "-n", "100", "--ignore-eos"]
+        done = self.lull.run("chat", *args, "--sleep", "c", stdin="one\n")
+        self.assertIn(b"did not let this tool run", done.stderr)
+        messages = self.lull.json("show", "c")["session"]["messages"]
+        self.assertEqual([m["role"] for m in messages[:3]], ["user", "assistant", "tool"])
+        self.check(messages[1]["tool_calls"][0])
+        self.lull.ok("chat", model, "--wake", "c", "-n", "5", "--ignore-eos", "--sleep", "c",
+                     stdin="two\n")
+        again = self.lull.json("show", "c")["session"]["messages"]
+        self.assertEqual(again[:len(messages)], messages)
+        self.assertEqual([m["role"] for m in again[len(messages):]], ["user", "assistant"])
+
+    def test_yes(self):
+        """A tool runs after the user's yes, with the arguments on its standard input."""
+        env = dict(self.lull.env, TERM="xterm", XDG_STATE_HOME=str(self.folder / "state"))
+        for word, result in (("y", "} seen"), ("n", "did not let this tool run")):
+            t = Terminal([program_path, "chat", self.model("hermes"), "--tools", str(self.tools),
+                          "--tool-choice", "add", "-n", "100", "--ignore-eos"], env)
+            t.wait_for("> ")
+            t.type("hello\r")
+            t.wait_for("run it? [y/N]")
+            t.type(word + "\r")
+            t.wait_for(result)
+            t.wait_for("> ")
+            t.type("\x04")
+            self.assertEqual(t.exit_code(), 0)
+
+
 class Errors(Case):
     def fails(self, part, *args, code=1):
         done = self.lull.run("run", self.models[0], "--raw", "-p", "x", *args)
@@ -228,5 +361,5 @@ if __name__ == "__main__":
                 sys.exit(SKIPPED)
             os.execv(python, [python, "-B", __file__, "--lull", program_path, "--models", "--sampler",
                               sampler_path, *sys.argv[1:]])
-    names = ["Models"] if is_models else ["Kinds", "Sleeping", "Endings", "Errors"]
+    names = ["Models"] if is_models else ["Kinds", "Sleeping", "Endings", "Tools", "Errors"]
     unittest.main(argv=[sys.argv[0], "-v", *(sys.argv[1:] or names)])

@@ -123,20 +123,26 @@ static json_t *mark(const lull_model *model, const char *text)
     json_t *list = json_array();
     lull_cmd_tokens tokens = {0};
     lull_error ignored;
-    if (text && *text &&
-        lull_cmd_tokenize_text(model, text, strlen(text), LULL_TOKENIZE_SPECIAL, &tokens,
-                               &ignored) != LULL_OK)
+    size_t n_text = text ? strlen(text) : 0, from = 0, at = 0;
+    if (n_text > 0 && lull_cmd_tokenize_text(model, text, n_text, LULL_TOKENIZE_SPECIAL, &tokens,
+                                             &ignored) != LULL_OK)
         tokens.n = 0;
     for (size_t i = 0; i < tokens.n; i++) {
-        size_t n;
-        const char *plain = lull_token_text(model, tokens.ids[i], false, &n);
-        if (n > 0) {
-            add(list, json_stringn(plain, n));
-            continue;
-        }
+        size_t n, n_plain;
         const char *name = lull_token_text(model, tokens.ids[i], true, &n);
-        add(list, json_pack("{s:o}", "special", json_stringn(name, n)));
+        (void)lull_token_text(model, tokens.ids[i], false, &n_plain);
+        if (n_plain == 0) { /* a control token: the text before it, then its name */
+            const char *found = memmem(text + at, n_text - at, name, n);
+            if (!found) continue;
+            at = (size_t)(found - text);
+            add(list, json_stringn(text + from, at - from));
+            add(list, json_pack("{s:o}", "special", json_stringn(name, n)));
+            from = at + n;
+        }
+        at += n;
+        if (at > n_text) at = n_text;
     }
+    add(list, json_stringn(text ? text + from : "", n_text - from));
     lull_cmd_tokens_fini(&tokens);
     return sequence_of(list);
 }
