@@ -1,7 +1,7 @@
 /* Masks of schemas, for schema_compare.py: one command a line on standard input, one answer a
  * line.
  *
- *     S <schema>            compiles: "ok <microseconds>", or "refused <status> <message>"
+ *     S <schema>            compiles: "ok <microseconds>", or "refused <status> <microseconds> <message>"
  *     M <hex>               a text against it: "yes", "no", or "error <message>"
  *     W <seed> <n> <bytes>  n random texts of it, which end as soon as they can when they have that
  *                           many bytes: n lines of hex; "-" for one that was given up */
