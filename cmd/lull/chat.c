@@ -160,14 +160,16 @@ typedef struct command {
 /* The last message of the user, NULL when there is none. */
 static const char *last_message(const chat *c)
 {
-    return c->said.n >= 2 ? c->said.messages[c->said.n - 2].content : NULL;
+    for (size_t i = lull_conversation_n(&c->said); i-- > 0;)
+        if (strcmp(lull_conversation_role(&c->said, i), "user") == 0)
+            return lull_conversation_content(&c->said, i);
+    return NULL;
 }
 
 static void take_back_exchange(chat *c)
 {
     c->is_cut = true;
-    lull_conversation_pop(&c->said);
-    lull_conversation_pop(&c->said);
+    lull_conversation_pop_exchange(&c->said);
 }
 
 static void cmd_system(chat *c, const char *arg)
@@ -199,7 +201,7 @@ static void cmd_retry(chat *c, const char *arg)
         return;
     }
     c->opt.sampling.seed++; /* the same one would draw the same answer at the same place */
-    lull_conversation_pop(&c->said);
+    lull_conversation_pop_answer(&c->said);
     answer(c);
 }
 
@@ -295,8 +297,9 @@ static void cmd_fork(chat *c, const char *arg)
 /* The end of what was said, so that one knows where one is. */
 static void recall_last(const chat *c)
 {
-    for (size_t i = c->said.n > 2 ? c->said.n - 2 : 0; i < c->said.n; i++)
-        note("%s: %s", c->said.messages[i].role, c->said.messages[i].content);
+    size_t n = lull_conversation_n(&c->said);
+    for (size_t i = n > 2 ? n - 2 : 0; i < n; i++)
+        note("%s: %s", lull_conversation_role(&c->said, i), lull_conversation_content(&c->said, i));
 }
 
 static lull_status wake(chat *c, const char *name, lull_error *err)

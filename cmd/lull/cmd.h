@@ -122,6 +122,7 @@ int lull_cmd_import(int argc, char **argv);
 int lull_cmd_store(int argc, char **argv);
 int lull_cmd_verify(int argc, char **argv);
 int lull_cmd_fold(int argc, char **argv);
+int lull_cmd_template(int argc, char **argv);
 int lull_cmd_tokenize(int argc, char **argv);
 int lull_cmd_logits(int argc, char **argv);
 int lull_cmd_eval(int argc, char **argv);

@@ -29,56 +29,103 @@ static void append_repaired(lull_buffer *out, const char *text, size_t n_bytes)
     }
 }
 
-lull_status lull_conversation_add(lull_conversation *c, const char *role, const char *text,
-                                  size_t n_bytes, lull_error *err)
+json_t *lull_conversation_text(const char *text, size_t n_bytes)
 {
     lull_buffer content = {0};
     append_repaired(&content, text, n_bytes);
     char *copy = lull_buffer_take(&content, NULL);
-    if (copy && c->n == c->cap) {
-        size_t cap = c->cap ? 2 * c->cap : 16;
-        lull_message *messages = realloc(c->messages, cap * sizeof *messages);
-        if (messages) {
-            c->messages = messages;
-            c->cap = cap;
-        }
-    }
-    if (!copy || c->n == c->cap) {
-        free(copy);
-        return lull_fail(err, LULL_ENOMEM, "no memory for a message of %zu bytes", n_bytes);
-    }
-    c->messages[c->n++] = (lull_message){.role = role, .content = copy};
+    json_t *string = copy ? json_string(copy) : NULL;
+    free(copy);
+    return string;
+}
+
+size_t lull_conversation_n(const lull_conversation *c)
+{
+    return json_array_size(c->messages);
+}
+
+static const char *member(const lull_conversation *c, size_t i, const char *key)
+{
+    const char *text = json_string_value(json_object_get(json_array_get(c->messages, i), key));
+    return text ? text : "";
+}
+
+const char *lull_conversation_role(const lull_conversation *c, size_t i)
+{
+    return member(c, i, "role");
+}
+
+const char *lull_conversation_content(const lull_conversation *c, size_t i)
+{
+    return member(c, i, "content");
+}
+
+static bool is_of(const lull_conversation *c, size_t i, const char *role)
+{
+    return strcmp(lull_conversation_role(c, i), role) == 0;
+}
+
+bool lull_conversation_is_due(const lull_conversation *c)
+{
+    size_t n = lull_conversation_n(c);
+    return n > 0 && !is_of(c, n - 1, "assistant");
+}
+
+lull_status lull_conversation_add_message(lull_conversation *c, json_t *message, lull_error *err)
+{
+    if (!c->messages) c->messages = json_array();
+    if (!message || json_array_append_new(c->messages, message) != 0)
+        return lull_fail(err, LULL_ENOMEM, "no memory for a message");
     return LULL_OK;
 }
 
-void lull_conversation_note_said(lull_conversation *c, const lull_session *s,
-                                 lull_finish finish)
+lull_status lull_conversation_add(lull_conversation *c, const char *role, const char *text,
+                                  size_t n_bytes, lull_error *err)
+{
+    json_t *content = lull_conversation_text(text, n_bytes);
+    json_t *message = content ? json_pack("{s:s, s:o}", "role", role, "content", content) : NULL;
+    return lull_conversation_add_message(c, message, err);
+}
+
+void lull_conversation_note_said(lull_conversation *c, const lull_session *s, lull_finish finish)
 {
     size_t n = lull_session_n_tokens(s);
     /* What a stop string cut off is in the tokens, and not in the message. */
     bool has_stop = finish == LULL_FINISH_STOP_STRING || finish == LULL_FINISH_STOP_TOKEN;
     c->n_said = has_stop ? 0 : n;
+    c->n_answered = lull_conversation_n(c);
 }
 
 void lull_conversation_pop(lull_conversation *c)
 {
-    if (c->n == 0) return;
-    /* The question that waits is not among what was said. */
-    if (c->n % 2 == 0) c->n_said = 0;
-    free((char *)c->messages[--c->n].content);
+    size_t n = lull_conversation_n(c);
+    if (n == 0) return;
+    json_array_remove(c->messages, n - 1);
+    if (n - 1 < c->n_answered) c->n_said = 0;
     /* What was dropped for want of room may fit again. */
-    if (c->n_dropped >= c->n) c->n_dropped = 0;
+    if (c->n_dropped >= n - 1) c->n_dropped = 0;
+}
+
+void lull_conversation_pop_answer(lull_conversation *c)
+{
+    while (lull_conversation_n(c) > 0 && !is_of(c, lull_conversation_n(c) - 1, "user"))
+        lull_conversation_pop(c);
+}
+
+void lull_conversation_pop_exchange(lull_conversation *c)
+{
+    lull_conversation_pop_answer(c);
+    lull_conversation_pop(c);
 }
 
 void lull_conversation_clear(lull_conversation *c)
 {
-    while (c->n > 0) lull_conversation_pop(c);
+    while (lull_conversation_n(c) > 0) lull_conversation_pop(c);
 }
 
 void lull_conversation_fini(lull_conversation *c)
 {
-    lull_conversation_clear(c);
-    free(c->messages);
+    json_decref(c->messages);
     free(c->system);
     *c = (lull_conversation){0};
 }
@@ -90,38 +137,63 @@ void lull_conversation_fini(lull_conversation *c)
 #define MARK_ANSWER "lull:answer:52f0"
 #define MARK_LAST "lull:last:9b3e"
 
-static lull_status render_messages(const lull_model *model, const lull_message *messages, size_t n,
-                                   bool is_due, char **text, lull_error *err)
+/* messages: an array, borrowed. */
+static lull_status render_messages(const lull_conversation *c, const lull_model *model,
+                                   const json_t *messages, bool is_due, char **text,
+                                   lull_error *err)
 {
-    lull_status st = lull_chat_render(model, messages, n, is_due, text, err);
-    if (st != LULL_OK) lull_error_prefix(err, "chat template");
+    char *json = json_dumps(messages, JSON_COMPACT);
+    if (!json) return lull_fail(err, LULL_ENOMEM, "no memory for the conversation");
+    lull_chat_request request = {.messages = json,
+                                 .tools = c ? c->tools : NULL,
+                                 .variables = c ? c->variables : NULL,
+                                 .add_generation_prompt = is_due};
+    lull_status st = lull_chat_render_json(model, &request, text, err);
+    free(json);
     return st;
 }
 
-/* Behind a base: messages [n] are rendered behind a stand-in for it, and its part is cut off again. With
+static json_t *message_of(const char *role, const char *content)
+{
+    return json_pack("{s:s, s:s}", "role", role, "content", content);
+}
+
+/* The messages that are rendered: those that were not dropped, without the system's. */
+static json_t *kept_messages(const lull_conversation *c)
+{
+    json_t *list = json_array();
+    for (size_t i = c->n_dropped; i < lull_conversation_n(c); i++)
+        json_array_append(list, json_array_get(c->messages, i));
+    return list;
+}
+
+/* Behind a base: the messages are rendered behind a stand-in for it, and its part is cut off again. With
  * an open base the stand-in is the beginning of the first message, else an exchange of its own. */
-static lull_status render_behind(const lull_conversation *c, const lull_model *model,
-                                 const lull_message *messages, size_t n, bool is_due, char **text,
-                                 lull_error *err)
+static lull_status render_behind(const lull_conversation *c, const lull_model *model, bool is_due,
+                                 char **text, lull_error *err)
 {
     lull_status st = LULL_OK;
-    lull_buffer first = {0};
     char *whole = NULL, *opening = NULL;
-    lull_message *list = malloc((n + 2) * sizeof *list);
-    bool is_open = c->is_open && c->n_dropped == 0 && n > 0;
-    size_t n_list = 0, skip;
+    json_t *list = kept_messages(c);
+    bool is_open = c->is_open && c->n_dropped == 0 && json_array_size(list) > 0;
+    size_t skip;
     *text = NULL;
-    if (!list) return lull_fail(err, LULL_ENOMEM, "no memory for %zu messages", n);
     if (is_open) {
-        lull_buffer_printf(&first, MARK_BASE "\n\n%s", messages[0].content);
-        list[n_list++] = (lull_message){"user", first.data ? first.data : ""};
+        json_t *first = json_copy(json_array_get(list, 0));
+        json_object_set_new(first, "content",
+                            json_sprintf(MARK_BASE "\n\n%s", lull_conversation_content(c, 0)));
+        json_array_set_new(list, 0, first);
     } else {
-        list[n_list++] = (lull_message){"user", MARK_BASE};
-        list[n_list++] = (lull_message){"assistant", MARK_ANSWER};
-        LULL_TRY(render_messages(model, list, n_list, false, &opening, err));
+        json_t *base = json_array();
+        json_array_append_new(base, message_of("user", MARK_BASE));
+        json_array_append_new(base, message_of("assistant", MARK_ANSWER));
+        st = render_messages(c, model, base, false, &opening, err);
+        json_array_extend(base, list);
+        json_decref(list);
+        list = base;
+        LULL_TRY(st);
     }
-    for (size_t i = is_open; i < n; i++) list[n_list++] = messages[i];
-    LULL_TRY(render_messages(model, list, n_list, is_due, &whole, err));
+    LULL_TRY(render_messages(c, model, list, is_due, &whole, err));
     if (is_open) {
         const char *mark = strstr(whole, MARK_BASE);
         skip = mark ? (size_t)(mark - whole) + strlen(MARK_BASE) : 0;
@@ -137,25 +209,20 @@ static lull_status render_behind(const lull_conversation *c, const lull_model *m
     *text = strdup(whole + skip);
     if (!*text) st = lull_fail(err, LULL_ENOMEM, "no memory for the conversation");
 done:
-    lull_buffer_fini(&first);
     lull_free(whole);
     lull_free(opening);
-    free(list);
+    json_decref(list);
     return st;
 }
 
 static lull_status render_template(const lull_conversation *c, const lull_model *model, bool is_due,
                                    char **text, lull_error *err)
 {
-    size_t n = c->n - c->n_dropped, n_system = c->system != NULL;
-    if (c->n_base > 0)
-        return render_behind(c, model, c->messages + c->n_dropped, n, is_due, text, err);
-    lull_message *messages = malloc((n + 1) * sizeof *messages);
-    if (!messages) return lull_fail(err, LULL_ENOMEM, "no memory for %zu messages", n);
-    messages[0] = (lull_message){.role = "system", .content = c->system};
-    if (n > 0) memcpy(messages + n_system, c->messages + c->n_dropped, n * sizeof *messages);
-    lull_status st = render_messages(model, messages, n + n_system, is_due, text, err);
-    free(messages);
+    if (c->n_base > 0) return render_behind(c, model, is_due, text, err);
+    json_t *list = kept_messages(c);
+    if (c->system) json_array_insert_new(list, 0, message_of("system", c->system));
+    lull_status st = render_messages(c, model, list, is_due, text, err);
+    json_decref(list);
     return st;
 }
 
@@ -165,11 +232,10 @@ static lull_status render_plain(const lull_conversation *c, bool is_due, char **
     lull_buffer b = {0};
     if (c->n_base > 0) lull_buffer_append_str(&b, "\n\n");
     if (c->system) lull_buffer_printf(&b, "%s\n\n", c->system);
-    for (size_t i = c->n_dropped; i < c->n; i++) {
-        bool is_user = strcmp(c->messages[i].role, "user") == 0;
+    for (size_t i = c->n_dropped; i < lull_conversation_n(c); i++)
         /* An answer brings the blank after the colon along. */
-        lull_buffer_printf(&b, "%s%s\n", is_user ? "User: " : "Assistant:", c->messages[i].content);
-    }
+        lull_buffer_printf(&b, "%s%s\n", is_of(c, i, "user") ? "User: " : "Assistant:",
+                           lull_conversation_content(c, i));
     if (is_due) lull_buffer_append_str(&b, "Assistant:");
     *text = lull_buffer_take(&b, NULL);
     return *text ? LULL_OK : lull_fail(err, LULL_ENOMEM, "no memory for the conversation");
@@ -187,13 +253,13 @@ static lull_status render(const lull_conversation *c, const lull_model *model, b
 lull_status lull_conversation_open(const lull_model *model, const char *system, char **before,
                                    lull_error *err)
 {
-    lull_message messages[2];
-    size_t n = 0;
     char *text = NULL;
+    json_t *list = json_array();
     *before = NULL;
-    if (system) messages[n++] = (lull_message){"system", system};
-    messages[n++] = (lull_message){"user", MARK_BASE};
-    lull_status st = render_messages(model, messages, n, true, &text, err);
+    if (system) json_array_append_new(list, message_of("system", system));
+    json_array_append_new(list, message_of("user", MARK_BASE));
+    lull_status st = render_messages(NULL, model, list, true, &text, err);
+    json_decref(list);
     if (st != LULL_OK) return st;
     char *mark = strstr(text, MARK_BASE);
     if (mark) *mark = '\0';
@@ -268,12 +334,16 @@ static lull_status render_next(const lull_conversation *c, const lull_model *mod
     char *text = NULL;
     size_t n_eog = 0;
     *out = NULL;
-    marked.messages = malloc(c->n * sizeof *marked.messages);
-    if (!marked.messages) return lull_fail(err, LULL_ENOMEM, "no memory for %zu messages", c->n);
-    memcpy(marked.messages, c->messages, c->n * sizeof *marked.messages);
-    marked.messages[c->n - 2].content = MARK_LAST;
+    marked.messages = json_copy(c->messages);
+    if (!marked.messages || json_array_set_new(marked.messages, c->n_answered - 1,
+                                               message_of("assistant", MARK_LAST)) != 0) {
+        json_decref(marked.messages);
+        return lull_fail(err, LULL_ENOMEM, "no memory for the conversation");
+    }
     lull_status st = render_template(&marked, model, true, &text, err);
-    free(marked.messages);
+    json_decref(marked.messages);
+    /* A template may want to see the calls that results belong to: then all is rendered. */
+    if (st == LULL_EINVAL || st == LULL_EUNSUPPORTED) return LULL_OK;
     if (st != LULL_OK) return st;
     const char *mark = strstr(text, MARK_LAST), *rest = mark ? mark + strlen(MARK_LAST) : NULL;
     if (rest) {
@@ -290,8 +360,17 @@ static lull_status render_next(const lull_conversation *c, const lull_model *mod
 
 static bool is_said(const lull_conversation *c, const lull_model *model, const lull_session *s)
 {
-    return c->n_said > 0 && c->n_said == lull_session_n_tokens(s) && c->n % 2 == 1 &&
-           c->n >= c->n_dropped + 3 && lull_model_get_info(model).chat_template;
+    return c->n_said > 0 && c->n_said == lull_session_n_tokens(s) && lull_conversation_is_due(c) &&
+           c->n_answered >= c->n_dropped + 2 && c->n_answered < lull_conversation_n(c) &&
+           is_of(c, c->n_answered - 1, "assistant") && lull_model_get_info(model).chat_template;
+}
+
+/* Where the next exchange begins behind the dropped ones; the number of messages: there is none. */
+static size_t next_exchange(const lull_conversation *c)
+{
+    size_t i = c->n_dropped + 1;
+    while (i < lull_conversation_n(c) && !is_of(c, i, "user")) i++;
+    return i;
 }
 
 static lull_status plan_once(const lull_conversation *c, const lull_model *model,
@@ -343,7 +422,8 @@ lull_status lull_conversation_make_plan(lull_conversation *c, const lull_model *
         lull_status st = plan_once(c, model, s, out, err);
         size_t n = out->n_keep + out->tokens.n;
         if (st != LULL_OK || n <= n_most) return st;
-        if (c->n_dropped + 2 >= c->n) {
+        size_t next = next_exchange(c);
+        if (next >= lull_conversation_n(c)) {
             st = n < n_ctx
                      ? LULL_OK
                      : lull_fail(err, LULL_EFULL,
@@ -353,7 +433,7 @@ lull_status lull_conversation_make_plan(lull_conversation *c, const lull_model *
             if (st != LULL_OK) lull_cmd_tokens_fini(&out->tokens);
             return st;
         }
-        c->n_dropped += 2; /* an exchange, so that user and assistant still take turns */
+        c->n_dropped = next; /* whole exchanges, so that user and assistant still take turns */
         n_most = n_ctx / 2 > c->n_base ? n_ctx / 2 : n_most;
         lull_cmd_tokens_fini(&out->tokens);
     }
@@ -364,7 +444,7 @@ lull_status lull_conversation_trim(const lull_conversation *c, const lull_model 
 {
     char *text;
     size_t n_bytes;
-    if (c->n == c->n_dropped) { /* templates do not render nothing */
+    if (lull_conversation_n(c) == c->n_dropped) { /* templates do not render nothing */
         lull_session_truncate(s, c->n_base);
         return LULL_OK;
     }
@@ -396,19 +476,15 @@ static lull_status set_json(lull_session *s, const char *key, json_t *value, lul
 
 lull_status lull_conversation_save(const lull_conversation *c, lull_session *s, lull_error *err)
 {
-    json_t *list = json_array();
-    if (c->system)
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s}", "role", "system", "content", c->system));
-    for (size_t i = 0; i < c->n; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s}", "role", c->messages[i].role, "content",
-                                              c->messages[i].content));
+    json_t *list = c->messages ? json_copy(c->messages) : json_array();
+    if (c->system) json_array_insert_new(list, 0, message_of("system", c->system));
     lull_status st = set_json(s, "messages", list, err);
     if (st != LULL_OK) return st;
     return set_json(s, "conversation",
-                    json_pack("{s:I, s:b, s:I, s:I}", "base_tokens", (json_int_t)c->n_base,
+                    json_pack("{s:I, s:b, s:I, s:I, s:I}", "base_tokens", (json_int_t)c->n_base,
                               "is_open", (int)c->is_open, "dropped", (json_int_t)c->n_dropped,
-                              "said_tokens", (json_int_t)c->n_said),
+                              "said_tokens", (json_int_t)c->n_said, "said_messages",
+                              (json_int_t)c->n_answered),
                     err);
 }
 
@@ -420,21 +496,32 @@ static json_t *get_json(const lull_session *s, const char *key)
     return value;
 }
 
+/* Whether a message of this role may stand there. */
+static bool may_follow(const lull_conversation *c, const char *role)
+{
+    size_t n = lull_conversation_n(c);
+    bool is_first = n == 0, is_due = lull_conversation_is_due(c);
+    if (strcmp(role, "user") == 0) return is_first || !is_due;
+    if (strcmp(role, "assistant") == 0) return is_due;
+    if (strcmp(role, "tool") != 0 || is_first) return false;
+    return is_of(c, n - 1, "tool") ||
+           json_array_size(json_object_get(json_array_get(c->messages, n - 1), "tool_calls")) > 0;
+}
+
 static lull_status load_messages(lull_conversation *c, const json_t *list, lull_error *err)
 {
     lull_status st = LULL_OK;
     for (size_t i = 0; i < json_array_size(list) && st == LULL_OK; i++) {
-        const json_t *m = json_array_get(list, i);
+        json_t *m = json_array_get(list, i);
         const char *role = json_string_value(json_object_get(m, "role"));
         const char *content = json_string_value(json_object_get(m, "content"));
-        const char *due = c->n % 2 == 0 ? "user" : "assistant";
         if (role && content && i == 0 && strcmp(role, "system") == 0)
             st = lull_conversation_set_system(c, content, err);
-        else if (role && content && strcmp(role, due) == 0)
-            st = lull_conversation_add(c, due, content, strlen(content), err);
+        else if (role && content && may_follow(c, role))
+            st = lull_conversation_add_message(c, json_deep_copy(m), err);
         else
-            st = lull_fail(err, LULL_ECORRUPT, "the state's message %zu is not one of the %s", i,
-                           due);
+            st = lull_fail(err, LULL_ECORRUPT,
+                           "the state's message %zu has no place in a conversation", i);
     }
     return st;
 }
@@ -447,6 +534,7 @@ lull_status lull_conversation_load(lull_conversation *c, const lull_session *s, 
     json_int_t n_base = json_integer_value(json_object_get(facts, "base_tokens"));
     json_int_t n_dropped = json_integer_value(json_object_get(facts, "dropped"));
     json_int_t n_said = json_integer_value(json_object_get(facts, "said_tokens"));
+    const json_t *answered = json_object_get(facts, "said_messages");
     lull_conversation_clear(c);
     c->is_open = json_is_true(json_object_get(facts, "is_open"));
     if (!list) {
@@ -454,13 +542,18 @@ lull_status lull_conversation_load(lull_conversation *c, const lull_session *s, 
         goto done;
     }
     LULL_TRY(load_messages(c, list, err));
-    if (n_base < 0 || (size_t)n_base > n_tokens || n_dropped < 0 || (size_t)n_dropped > c->n) {
+    if (n_base < 0 || (size_t)n_base > n_tokens || n_dropped < 0 ||
+        (size_t)n_dropped > lull_conversation_n(c)) {
         st = lull_fail(err, LULL_ECORRUPT, "the state's conversation is out of range");
         goto done;
     }
     c->n_base = (size_t)n_base;
     c->n_dropped = (size_t)n_dropped;
     c->n_said = n_said > 0 ? (size_t)n_said : 0; /* trusted only while it is the session's length */
+    json_int_t n_answered =
+        answered ? json_integer_value(answered) : (json_int_t)lull_conversation_n(c);
+    if (n_answered < 0 || (size_t)n_answered > lull_conversation_n(c)) c->n_said = n_answered = 0;
+    c->n_answered = (size_t)n_answered;
 done:
     json_decref(list);
     json_decref(facts);

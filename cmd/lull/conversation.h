@@ -1,34 +1,50 @@
-/* A conversation: what was said, and the tokens that a model is to continue. Messages of the user
- * and the assistant in turn, a system message apart. It may begin behind tokens that are no messages,
- * such as documents that were read: its base. Not thread-safe. */
+/* A conversation: what was said, and the tokens that a model is to continue. A message of the user,
+ * then answers of the assistant with results of tools between them, and so on; a system message apart. It
+ * may begin behind tokens that are no messages, such as documents that were read: its base. Not
+ * thread-safe. */
 #ifndef LULL_CMD_CONVERSATION_H
 #define LULL_CMD_CONVERSATION_H
 
 #include "cmd.h"
 
 typedef struct lull_conversation {
-    char *system;           /* owned; NULL: none */
-    lull_message *messages; /* [n] owned, their contents too; roles are static strings */
-    size_t n, cap;
+    char *system;     /* owned; NULL: none */
+    json_t *messages; /* owned array of {"role", "content", …}; NULL: none yet */
     size_t n_dropped; /* of the oldest, no longer rendered: they did not fit into the context */
     size_t n_base;    /* tokens of the session before the first message */
-    size_t n_said;    /* tokens of the session that say all that was answered; 0: nobody knows */
+    size_t
+        n_said; /* tokens of the session that say all up to message n_answered; 0: nobody knows */
+    size_t n_answered;
     bool is_open; /* the base ends inside a message of the user, to which the first one belongs */
+    const char *tools, *variables; /* kept; as lull_chat_request has them */
 } lull_conversation;
+
+size_t lull_conversation_n(const lull_conversation *c);
+/* Views; "" where there is no such text. */
+const char *lull_conversation_role(const lull_conversation *c, size_t i);
+const char *lull_conversation_content(const lull_conversation *c, size_t i);
+/* The last message is one that an answer is to follow. */
+bool lull_conversation_is_due(const lull_conversation *c);
 
 /* NULL or "" for none. LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_conversation_set_system(lull_conversation *c, const char *text,
                                                         lull_error *err);
-/* role: a static string. Invalid UTF-8 of text [n_bytes] is repaired, and so are NUL bytes.
- * LULL_ENOMEM. */
+/* Invalid UTF-8 of text [n_bytes] is repaired, and so are NUL bytes. LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_conversation_add(lull_conversation *c, const char *role,
                                                  const char *text, size_t n_bytes, lull_error *err);
+/* A whole message, taken; NULL is LULL_ENOMEM. */
+LULL_NODISCARD lull_status lull_conversation_add_message(lull_conversation *c, json_t *message,
+                                                         lull_error *err);
+/* text as a message holds it. Owned; NULL: no memory. */
+json_t *lull_conversation_text(const char *text, size_t n_bytes);
 /* An answer was generated and added: the session says it, with all before, unless it ended at a stop
  * string, which stays in the session. */
-void lull_conversation_note_said(lull_conversation *c, const lull_session *s,
-                                 lull_finish finish);
+void lull_conversation_note_said(lull_conversation *c, const lull_session *s, lull_finish finish);
 /* Take the last message back; nothing when there is none. */
 void lull_conversation_pop(lull_conversation *c);
+/* Take back all that follows the last message of the user; and that message, too. */
+void lull_conversation_pop_answer(lull_conversation *c);
+void lull_conversation_pop_exchange(lull_conversation *c);
 void lull_conversation_clear(lull_conversation *c); /* the system message and the base stay */
 void lull_conversation_fini(lull_conversation *c);
 

@@ -74,23 +74,23 @@ static lull_status fold_messages(const args *a, const lull_model *model, lull_se
     lull_conversation said = {0};
     lull_conversation_plan plan = {0};
     lull_buffer system = {0};
-    size_t first = old->n, n_kept = 0;
+    size_t n_messages = lull_conversation_n(old), first = n_messages, n_kept = 0, n = 0;
     lull_status st = LULL_OK;
-    while (first >= 2) {
-        size_t n = count_tokens(model, old->messages[first - 1].content) +
-                   count_tokens(model, old->messages[first - 2].content);
-        if (first < old->n && n_kept + n > (size_t)a->keep_tail) break;
+    for (size_t i = n_messages; i-- > 0;) {
+        n += count_tokens(model, lull_conversation_content(old, i));
+        if (strcmp(lull_conversation_role(old, i), "user") != 0) continue;
+        if (first < n_messages && n_kept + n > (size_t)a->keep_tail) break;
         n_kept += n;
-        first -= 2;
+        n = 0;
+        first = i;
     }
     lull_buffer_printf(&system, "%s%s%s%s", old->system ? old->system : "",
                        old->system ? "\n\n" : "", tell_summary, summary);
     if (system.is_failed) LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for the summary"));
     LULL_TRY(lull_conversation_set_system(&said, system.data, err));
-    for (size_t i = first; i < old->n; i++)
-        LULL_TRY(lull_conversation_add(&said, i % 2 == 0 ? "user" : "assistant",
-                                       old->messages[i].content, strlen(old->messages[i].content),
-                                       err));
+    for (size_t i = first; i < n_messages; i++)
+        LULL_TRY(lull_conversation_add_message(
+            &said, json_deep_copy(json_array_get(old->messages, i)), err));
     LULL_TRY(lull_conversation_make_plan(&said, model, fresh, &plan, err));
     LULL_TRY(lull_conversation_follow(&plan, fresh, err));
     /* The plan ends where an answer begins, which nobody asked for. */
@@ -181,8 +181,9 @@ static lull_status fold(const args *a, int *rc, lull_error *err)
     LULL_TRY(read_summary(a, model, old, &summary, err));
     LULL_TRY(lull_cmd_new_session(model, (size_t)a->n_ctx, &fresh, err));
     lull_interrupt_watch(fresh);
-    LULL_TRY(said.n > 0 ? fold_messages(a, model, fresh, &said, summary.data, err)
-                        : fold_tokens(a, model, fresh, tokens, n_tokens, summary.data, err));
+    LULL_TRY(lull_conversation_n(&said) > 0
+                 ? fold_messages(a, model, fresh, &said, summary.data, err)
+                 : fold_tokens(a, model, fresh, tokens, n_tokens, summary.data, err));
     LULL_TRY(lull_cmd_set_text(fresh, "summary", summary.data, err));
     lull_sleep_options sleep = {.name = a->names[1], .parent = id};
     LULL_TRY(lull_sleep(fresh, store, &sleep, &new_id, err));

@@ -32,6 +32,7 @@ static const lull_verb verbs[] = {
     {"store", "", "where the states are, and what they take", lull_cmd_store},
     {"eval", "MODEL -f TEXT", "perplexity of a text", lull_cmd_eval},
     {"logits", "MODEL -o FILE.npy", "next-token logits at every position", lull_cmd_logits},
+    {"template", "MODEL -m FILE", "a conversation in the chat template's form", lull_cmd_template},
     {"tokenize", "MODEL", "text to token ids, and back", lull_cmd_tokenize},
     {"inspect", "FILE", "metadata and tensors of a file", lull_cmd_inspect},
     {"bench", "MODEL", "speed, and the share of the machine's", lull_cmd_bench},

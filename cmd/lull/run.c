@@ -132,9 +132,10 @@ static lull_status extend_answer(lull_conversation *said, const lull_session *s,
                                  lull_error *err)
 {
     lull_status st = lull_conversation_load(said, s, err);
-    if (st != LULL_OK || said->n == 0 || said->n % 2 == 1) return st;
+    size_t n = lull_conversation_n(said);
+    if (st != LULL_OK || n == 0 || lull_conversation_is_due(said)) return st;
     lull_buffer whole = {0};
-    lull_buffer_printf(&whole, "%s%s", said->messages[said->n - 1].content, more);
+    lull_buffer_printf(&whole, "%s%s", lull_conversation_content(said, n - 1), more);
     lull_conversation_pop(said);
     st = lull_conversation_add(said, "assistant", whole.data ? whole.data : "", whole.n_bytes, err);
     lull_buffer_fini(&whole);
@@ -150,9 +151,9 @@ static lull_status finish(const args *a, lull_session *s, lull_conversation *sai
     if (!a->state.sleep) return LULL_OK;
     if (!a->has_prompt)
         LULL_TRY(extend_answer(said, s, text, err));
-    else if (said->n % 2 == 1) /* a message that waits for its answer */
+    else if (lull_conversation_is_due(said))
         LULL_TRY(lull_conversation_add(said, "assistant", text, out->text.n_bytes, err));
-    if (said->n > 0) {
+    if (lull_conversation_n(said) > 0) {
         lull_conversation_note_said(said, s, how);
         LULL_TRY(lull_conversation_save(said, s, err));
     } else {

@@ -134,6 +134,28 @@ LULL_API LULL_NODISCARD lull_status lull_chat_render(const lull_model *model,
                                                      const lull_message *messages, size_t n,
                                                      bool add_generation_prompt, char **text,
                                                      lull_error *err);
+
+/* A conversation as programs exchange it, for templates that know tools and more than text. All texts are
+ * JSON, borrowed, and passed on to the template as they are, as the transformers library does. */
+typedef struct lull_chat_request {
+    /* An array of objects: role, content (a string, null, or a list of parts), tool_calls and whatever
+     * else. Arguments of a tool call that are a string with a JSON object in it become that object. */
+    const char *messages;
+    const char *tools;          /* an array of JSON schemas; NULL: none */
+    const char *variables;      /* an object: more variables, such as enable_thinking; NULL: none */
+    const char *template_text;  /* Jinja; NULL: the file's own */
+    bool add_generation_prompt; /* end with what stands in front of an answer */
+} lull_chat_request;
+
+/* Render a request. The template sees messages, tools, documents (null unless among the variables),
+ * add_generation_prompt, bos_token, eos_token, and the variables. *text is owned: lull_free.
+ *   LULL_EINVAL  as lull_chat_render, or one of the texts is no such JSON: msg begins with its name
+ *                ("messages: line 3, column 7: ..."); or a variable is called messages, tools or
+ *                add_generation_prompt
+ *   else as lull_chat_render */
+LULL_API LULL_NODISCARD lull_status lull_chat_render_json(const lull_model *model,
+                                                          const lull_chat_request *request,
+                                                          char **text, lull_error *err);
 LULL_API void lull_free(void *p); /* what lull gave away as owned memory; accepts NULL */
 
 /* ---- session --------------------------------------------------------------------------------- */
@@ -274,7 +296,7 @@ typedef enum lull_grammar_kind {
     LULL_GRAMMAR_GBNF,        /* llama.cpp's notation; begins with the rule "root" */
     LULL_GRAMMAR_REGEX,       /* all of a regular expression (ECMA-262 as far as it is regular) */
     /* JSON: a string for itself, or {"sequence": [part…]}, {"choice": [part…]}, {"repeat": part, "min",
-     * "max"}, {"regex": string}, {"schema": JSON Schema}. */
+     * "max"}, {"regex": string}, {"schema": JSON Schema}, {"special": the name of a control token}. */
     LULL_GRAMMAR_PARTS
 } lull_grammar_kind;
 /* "none" "json_schema" "gbnf" "regex" "parts" */
@@ -312,8 +334,10 @@ typedef struct lull_generate_options {
     const char
         *grammar; /* kept; NULL without one. What has only one way to go on is not computed. */
     lull_loop_guard loop_guard;
-    bool holds_text; /* what may become a stop string stays held back at the end of the call, for
+    bool holds_text;    /* what may become a stop string stays held back at the end of the call, for
                              lull_generate_more; otherwise it is handed out */
+    bool shows_control; /* the text has the names of control tokens, but for the end: for who takes
+                             replies apart */
     lull_text_fn on_text; /* may be NULL */
     void *user;
 } lull_generate_options;

@@ -12,6 +12,11 @@ enum {
     MAX_PARTS = 64 /* depth of LULL_GRAMMAR_PARTS */
 };
 
+/* A control token has no text; for grammars it has its name between two bytes that no UTF-8 has, so that
+ * {"special"} alone means it. */
+#define CONTROL_OPEN "\xFF"
+#define CONTROL_CLOSE "\xFE"
+
 struct lull_constraint {
     lull_grammar_kind kind;
     char *text;
@@ -105,9 +110,19 @@ static lull_status compile_part(lull_grammar *g, const json_t *part, int depth, 
         free(text);
         return st;
     }
+    const json_t *special = json_object_get(part, "special");
+    if (json_is_string(special)) {
+        *out = lull_expr_sequence(g,
+                                  (lull_expr[]){lull_expr_literal(g, CONTROL_OPEN, 1),
+                                                lull_expr_literal(g, json_string_value(special),
+                                                                  json_string_length(special)),
+                                                lull_expr_literal(g, CONTROL_CLOSE, 1)},
+                                  3);
+        return LULL_OK;
+    }
     return lull_fail(err, LULL_EINVAL,
                      "a part is a string, or an object with \"sequence\", \"choice\", \"repeat\", "
-                     "\"regex\" or \"schema\"");
+                     "\"regex\", \"schema\" or \"special\"");
 }
 
 static lull_status compile_parts(lull_grammar *g, const char *text, lull_expr *out, lull_error *err)
@@ -159,14 +174,54 @@ lull_status lull_grammar_check(lull_grammar_kind kind, const char *text, lull_er
 
 /* ---- those of a model -------------------------------------------------------------------------- */
 
-static const char *text_of(const void *user, int32_t token, size_t *n_bytes)
-{
-    return lull_tokenizer_text(user, token, false, n_bytes);
-}
-
 static bool is_end(const void *user, int32_t token)
 {
-    return lull_tokenizer_is_eog(user, token);
+    return lull_tokenizer_is_eog(((const lull_model *)user)->tokenizer, token);
+}
+
+/* The name of a control token that ends no text; NULL: it is none. */
+static const char *control_name(const lull_model *m, int32_t token, size_t *n_bytes)
+{
+    (void)lull_tokenizer_text(m->tokenizer, token, false, n_bytes);
+    if (*n_bytes > 0 || is_end(m, token)) return NULL;
+    const char *name = lull_tokenizer_text(m->tokenizer, token, true, n_bytes);
+    return *n_bytes > 0 ? name : NULL;
+}
+
+static lull_status name_controls(lull_model *m, lull_error *err)
+{
+    int32_t n_vocab = lull_tokenizer_n_vocab(m->tokenizer);
+    size_t n = 0, n_bytes;
+    for (int32_t i = 0; i < n_vocab; i++) n += control_name(m, i, &n_bytes) != NULL;
+    m->controls = calloc(n + 1, sizeof *m->controls);
+    for (int32_t i = 0; i < n_vocab && m->controls; i++) {
+        const char *name = control_name(m, i, &n_bytes);
+        if (!name) continue;
+        char *text = malloc(n_bytes + 3);
+        if (!text) return lull_fail(err, LULL_ENOMEM, "no memory for a trie of the vocabulary");
+        snprintf(text, n_bytes + 3, CONTROL_OPEN "%.*s" CONTROL_CLOSE, (int)n_bytes, name);
+        m->controls[m->n_controls++] = (lull_control){i, text};
+    }
+    return m->controls ? LULL_OK
+                       : lull_fail(err, LULL_ENOMEM, "no memory for a trie of the vocabulary");
+}
+
+static const char *text_of(const void *user, int32_t token, size_t *n_bytes)
+{
+    const lull_model *m = user;
+    const char *text = lull_tokenizer_text(m->tokenizer, token, false, n_bytes);
+    if (*n_bytes > 0) return text;
+    size_t low = 0, high = m->n_controls;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (m->controls[mid].token < token)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    if (low == m->n_controls || m->controls[low].token != token) return text;
+    *n_bytes = strlen(m->controls[low].text);
+    return m->controls[low].text;
 }
 
 void lull_constraint_free(lull_constraint *c)
@@ -208,9 +263,9 @@ lull_status lull_constraint_take(lull_model *m, lull_grammar_kind kind, const ch
         *at = found->next;
         break;
     }
-    if (!m->trie)
-        st = lull_trie_new(lull_tokenizer_n_vocab(m->tokenizer), text_of, is_end, m->tokenizer,
-                           &m->trie, err);
+    if (!m->trie && !m->controls) st = name_controls(m, err);
+    if (!m->trie && st == LULL_OK)
+        st = lull_trie_new(lull_tokenizer_n_vocab(m->tokenizer), text_of, is_end, m, &m->trie, err);
     pthread_mutex_unlock(&m->constraint_mutex);
     if (st == LULL_OK && !found) st = make(m, kind, text, &found, err);
     if (st != LULL_OK) return st;
@@ -241,6 +296,16 @@ void lull_constraints_free(lull_model *m)
         m->constraints = next;
     }
     lull_trie_free(m->trie);
+    for (size_t i = 0; i < m->n_controls; i++) free(m->controls[i].text);
+    free(m->controls);
+}
+
+lull_status lull_constraint_push(lull_constraint *c, const lull_model *m, int32_t token,
+                                 lull_error *err)
+{
+    size_t n;
+    const char *text = text_of(m, token, &n);
+    return lull_masker_push(c->masker, text, n, err);
 }
 
 lull_masker *lull_constraint_masker(lull_constraint *c)

@@ -29,8 +29,10 @@ struct lull_model {
     double load_ms;
     int n_threads;
 
-    pthread_mutex_t constraint_mutex; /* guards the next two */
+    pthread_mutex_t constraint_mutex; /* guards the next four */
     lull_trie *trie;                  /* of the vocabulary, made when it is first asked for */
+    struct lull_control *controls; /* [n_controls] owned, by token: the names that grammars use */
+    size_t n_controls;
     struct lull_constraint
         *constraints; /* compiled grammars that nobody uses now, the last one first */
 
@@ -129,6 +131,10 @@ LULL_NODISCARD lull_status lull_generation_load(lull_generation *g, const json_t
 /* A grammar compiled for a model, at its beginning: the caller's alone until it is given back. Failures of
  * lull_grammar_check. */
 typedef struct lull_constraint lull_constraint;
+typedef struct lull_control {
+    int32_t token;
+    char *text; /* owned */
+} lull_control;
 LULL_NODISCARD lull_status lull_constraint_take(lull_model *m, lull_grammar_kind kind,
                                                 const char *text, lull_constraint **out,
                                                 lull_error *err);
@@ -136,6 +142,9 @@ void lull_constraint_give(lull_model *m, lull_constraint *c); /* accepts NULL */
 void lull_constraint_free(lull_constraint *c);
 void lull_constraints_free(lull_model *m); /* and the trie */
 lull_masker *lull_constraint_masker(lull_constraint *c);
+/* Take a token in. Failures of lull_masker_push. */
+LULL_NODISCARD lull_status lull_constraint_push(lull_constraint *c, const lull_model *m,
+                                                int32_t token, lull_error *err);
 /* The token that must come next, when the text goes on in one way only; -1: the model is to choose.
  * A function of the text so far alone. scratch: memory to be used again. */
 LULL_NODISCARD lull_status lull_constraint_forced(lull_constraint *c, const lull_tokenizer *t,

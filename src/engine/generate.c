@@ -56,7 +56,7 @@ static lull_status outlet_init(outlet *t, const lull_session *s, const lull_gene
     }
     t->held = malloc(t->cap);
     if (!t->held) return lull_fail(err, LULL_ENOMEM, "out of memory");
-    lull_detok_init(&t->detok, tokenizer, false, false);
+    lull_detok_init(&t->detok, tokenizer, o->shows_control, false);
     return LULL_OK;
 }
 
@@ -147,8 +147,7 @@ static lull_status take_in(generator *g, int32_t token, bool *goes_on, lull_fini
     size_t n;
     const char *text = lull_tokenizer_text(g->s->model->tokenizer, token, false, &n);
     lull_status st = LULL_OK;
-    if (g->constraint)
-        LULL_TRY(lull_masker_push(lull_constraint_masker(g->constraint), text, n, err));
+    if (g->constraint) LULL_TRY(lull_constraint_push(g->constraint, g->s->model, token, err));
     *goes_on = outlet_push(&g->text, token, finish);
     if (!*goes_on) return LULL_OK;
     *finish = lull_loop_push(&g->loop, &g->o->loop_guard, token, text, n);
@@ -209,16 +208,22 @@ static lull_status choose(generator *g, int32_t *token, lull_error *err)
     if (masker && lull_masker_is_over(masker)) return LULL_OK;
     if (masker) {
         if (atomic_exchange(&s->is_cancelled, false)) return LULL_ECANCELLED;
-        LULL_TRY(lull_constraint_forced(g->constraint, s->model->tokenizer, &g->scratch, token, err));
+        LULL_TRY(
+            lull_constraint_forced(g->constraint, s->model->tokenizer, &g->scratch, token, err));
         if (*token >= 0) return LULL_OK; /* evaluated with those that follow */
         LULL_TRY(lull_masker_mask(masker, &mask, err));
         if (mask.n == 0)
             LULL_TRY(lull_fail(err, LULL_EUNSUPPORTED,
                                "the model has no token for what the grammar asks for next"));
+        if (mask.n == 1) {
+            *token = mask.ids[0];
+            return LULL_OK;
+        }
     }
     LULL_TRY(lull_session_refresh(s, err));
     if (atomic_exchange(&s->is_cancelled, false)) return LULL_ECANCELLED;
-    *token = lull_sampler_choose(&g->sampler, s->logits, masker ? &mask : NULL, s->tokens, s->n_tokens);
+    *token =
+        lull_sampler_choose(&g->sampler, s->logits, masker ? &mask : NULL, s->tokens, s->n_tokens);
 done:
     return st;
 }

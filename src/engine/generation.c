@@ -94,13 +94,14 @@ json_t *lull_generation_save(const lull_generation *g)
     const lull_loop_guard *guard = &o->loop_guard;
     json_t *grammar = json_null();
     if (o->grammar_kind != LULL_GRAMMAR_NONE)
-        grammar = json_pack("[s, o]", lull_grammar_kind_name(o->grammar_kind), save_string(o->grammar));
-    return json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:b, s:b, s:o, s:[i, i, i]}", "start",
-                     (json_int_t)g->start,
-                     "end", (json_int_t)g->end, "handed_bytes", (json_int_t)g->n_handed, "finish",
-                     lull_finish_name(g->finish), "sampling", save_sampling(&o->sampling), "stop",
-                     stop, "stop_tokens", tokens, "ignore_eog", (int)o->ignore_eog, "holds_text",
-                     (int)o->holds_text, "grammar", grammar, "loop_guard", guard->n_tokens,
+        grammar =
+            json_pack("[s, o]", lull_grammar_kind_name(o->grammar_kind), save_string(o->grammar));
+    return json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:[i, i, i]}",
+                     "start", (json_int_t)g->start, "end", (json_int_t)g->end, "handed_bytes",
+                     (json_int_t)g->n_handed, "finish", lull_finish_name(g->finish), "sampling",
+                     save_sampling(&o->sampling), "stop", stop, "stop_tokens", tokens, "ignore_eog",
+                     (int)o->ignore_eog, "holds_text", (int)o->holds_text, "shows_control",
+                     (int)o->shows_control, "grammar", grammar, "loop_guard", guard->n_tokens,
                      guard->n_lines, guard->n_sentences);
 }
 
@@ -267,6 +268,7 @@ lull_status lull_generation_load(lull_generation *g, const json_t *json, size_t 
     load_stops(&r, &g->options);
     load_grammar(&r, &g->options);
     load_loop_guard(&r, &g->options.loop_guard);
+    g->options.shows_control = json_is_true(json_object_get(json, "shows_control"));
     load_sampling(&sampling, &g->options.sampling);
     const char *bad = r.bad ? r.bad : sampling.bad;
     lull_error why;

@@ -17,7 +17,8 @@ enum {
 typedef struct level {
     uint32_t end; /* of the node that led here */
     lull_place place;
-    unsigned n_chars; /* that begin up to here */
+    unsigned n_chars;       /* that begin up to here */
+    const lull_place *next; /* of the place, as far as it is known */
 } level;
 
 /* A mask that was made: one of the two. */
@@ -166,12 +167,17 @@ static void walk(lull_masker *m, lull_place place)
     const lull_trie *t = m->trie;
     lull_automaton *a = m->automaton;
     level *top = m->levels;
-    *top = (level){t->n_nodes, place, 0};
+    *top = (level){t->n_nodes, place, 0, a->places[place].next};
     memset(m->ranks, 0, (t->n_tokens / 64 + 1) * sizeof *m->ranks);
     for (uint32_t i = 1; i < t->n_nodes;) {
         const lull_trie_node *node = &t->nodes[i];
         while (i >= top->end) top--;
-        lull_place next = lull_automaton_next(a, top->place, node->byte);
+        uint8_t class = a->classes[node->byte];
+        lull_place next = top->next ? top->next[class] : LULL_PLACE_UNKNOWN;
+        if (next == LULL_PLACE_UNKNOWN) {
+            next = lull_automaton_find_next(a, top->place, class);
+            top->next = a->places[top->place].next;
+        }
         if (next == LULL_PLACE_DEAD) {
             i = node->end;
             continue;
@@ -194,7 +200,8 @@ static void walk(lull_masker *m, lull_place place)
         uint32_t first = node->first_token, end = node[1].first_token;
         for (; first < end; first++) m->ranks[first / 64] |= (uint64_t)1 << (first % 64);
         if (node->end > ++i) {
-            level below = {node->end, next, top->n_chars + lull_begins_char(node->byte)};
+            level below = {node->end, next, top->n_chars + lull_begins_char(node->byte),
+                           a->places[next].next};
             *++top = below;
         }
     }

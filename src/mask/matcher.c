@@ -46,9 +46,10 @@ static bool grow(lull_automaton *a, void *table, uint32_t *cap, uint32_t n_used,
 
 /* ---- frames ------------------------------------------------------------------------------------ */
 
-static uint64_t frame_hash(const lull_frame *f)
+static uint32_t frame_hash(const lull_frame *f)
 {
-    return mix(f->value ^ mix((uint64_t)f->below << 32 | f->point) ^ (uint64_t)f->count << 17);
+    return (uint32_t)mix(f->value ^ mix((uint64_t)f->below << 32 | f->point) ^
+                         (uint64_t)f->count << 17);
 }
 
 static bool rehash_frames(lull_automaton *a)
@@ -60,7 +61,7 @@ static bool rehash_frames(lull_automaton *a)
         return false;
     }
     for (uint32_t i = 1; i < a->n_frames; i++) {
-        uint32_t at = (uint32_t)frame_hash(&a->frames[i]) & (n - 1);
+        uint32_t at = a->frames[i].hash & (n - 1);
         while (slots[at]) at = (at + 1) & (n - 1);
         slots[at] = i;
     }
@@ -77,7 +78,8 @@ static uint32_t find_frame(lull_automaton *a, lull_frame f)
     if (f.depth > MAX_DEPTH) fail(a, LULL_EFULL, "the text is nested too deeply for a grammar");
     if (a->n_frames >= MAX_FRAMES) fail(a, LULL_EFULL, "a grammar has too many states");
     if (2 * a->n_frames >= a->n_frame_slots && !rehash_frames(a)) return 0;
-    uint32_t at = (uint32_t)frame_hash(&f) & (a->n_frame_slots - 1);
+    f.hash = frame_hash(&f);
+    uint32_t at = f.hash & (a->n_frame_slots - 1);
     for (; a->frame_slots[at]; at = (at + 1) & (a->n_frame_slots - 1)) {
         const lull_frame *g = &a->frames[a->frame_slots[at]];
         if (g->value == f.value && g->count == f.count && g->point == f.point &&
@@ -277,11 +279,11 @@ static int compare_spots(const void *x, const void *y)
     return (a->frame > b->frame) - (a->frame < b->frame);
 }
 
-static uint64_t spots_hash(const lull_spot *s, uint32_t n)
+static uint32_t spots_hash(const lull_spot *s, uint32_t n)
 {
     uint64_t h = n;
     for (uint32_t i = 0; i < n; i++) h = mix(h ^ ((uint64_t)s[i].point << 32 | s[i].frame)) + i;
-    return h;
+    return (uint32_t)h;
 }
 
 static bool rehash_places(lull_automaton *a)
@@ -293,8 +295,7 @@ static bool rehash_places(lull_automaton *a)
         return false;
     }
     for (uint32_t i = 1; i < a->n_places; i++) {
-        const lull_place_facts *p = &a->places[i];
-        uint32_t at = (uint32_t)spots_hash(a->spots + p->first_spot, p->n_spots) & (n - 1);
+        uint32_t at = a->places[i].hash & (n - 1);
         while (slots[at]) at = (at + 1) & (n - 1);
         slots[at] = i;
     }
@@ -320,17 +321,17 @@ static lull_place find_place(lull_automaton *a)
     if (a->failure != LULL_OK || a->n_found == 0) return LULL_PLACE_DEAD;
     if (a->n_found > 1) qsort(a->found, a->n_found, sizeof *a->found, compare_spots);
     if (2 * a->n_places >= a->n_place_slots && !rehash_places(a)) return LULL_PLACE_DEAD;
-    uint32_t at = (uint32_t)spots_hash(a->found, a->n_found) & (a->n_place_slots - 1);
+    uint32_t hash = spots_hash(a->found, a->n_found), at = hash & (a->n_place_slots - 1);
     for (; a->place_slots[at]; at = (at + 1) & (a->n_place_slots - 1)) {
         const lull_place_facts *p = &a->places[a->place_slots[at]];
-        if (p->n_spots == a->n_found &&
+        if (p->hash == hash && p->n_spots == a->n_found &&
             memcmp(a->spots + p->first_spot, a->found, a->n_found * sizeof *a->found) == 0)
             return a->place_slots[at];
     }
     if (a->n_places >= MAX_PLACES) fail(a, LULL_EFULL, "a grammar has too many states");
     if (!grow(a, &a->places, &a->places_cap, a->n_places, sizeof *a->places))
         return LULL_PLACE_DEAD;
-    lull_place_facts p = {.first_spot = a->n_spots, .n_spots = a->n_found};
+    lull_place_facts p = {.first_spot = a->n_spots, .n_spots = a->n_found, .hash = hash};
     memset(p.behind_kind, 0xFF, sizeof p.behind_kind); /* UNKNOWN */
     memset(p.runs, LULL_RUN_UNKNOWN, sizeof p.runs);
     for (uint32_t i = 0; i < a->n_found; i++) {
@@ -429,24 +430,58 @@ static lull_place behind_kind(lull_automaton *a, lull_place p, lull_char_kind ki
     return to;
 }
 
-uint8_t lull_automaton_find_run(lull_automaton *a, lull_place p, unsigned kinds)
+/* n characters more than a run. */
+static uint8_t longer(uint8_t run, unsigned n)
+{
+    unsigned count = run & LULL_RUN_COUNT;
+    if (count == LULL_RUN_ENDLESS) return run;
+    bool fits = count + n < LULL_RUN_ENDLESS;
+    return (uint8_t)(fits ? (run & LULL_RUN_EXACT) | (count + n) : LULL_RUN_ENDLESS - 1);
+}
+
+static uint8_t find_run(lull_automaton *a, lull_place p, unsigned kinds, int depth);
+
+/* Where kinds lead apart: the least of what may follow behind each. */
+static uint8_t find_least_run(lull_automaton *a, lull_place p, unsigned kinds, int depth)
+{
+    uint8_t least = LULL_RUN_ENDLESS;
+    bool is_exact = true;
+    if (depth == 0) return 0;
+    for (unsigned k = 0; k < LULL_CHAR_KINDS; k++) {
+        if (!(kinds >> k & 1)) continue;
+        lull_place to = behind_kind(a, p, (lull_char_kind)k);
+        if (to == LULL_PLACE_DEAD || to == LULL_PLACE_MIXED) return 0;
+        uint8_t run = to == p ? LULL_RUN_ENDLESS : find_run(a, to, kinds, depth - 1);
+        is_exact &= (run & LULL_RUN_EXACT) && (least == LULL_RUN_ENDLESS || run == least);
+        if ((run & LULL_RUN_COUNT) < (least & LULL_RUN_COUNT)) least = run;
+    }
+    return longer(is_exact ? least : least & LULL_RUN_COUNT, 1);
+}
+
+/* depth: how often the kinds may lead apart on the way. */
+static uint8_t find_run(lull_automaton *a, lull_place p, unsigned kinds, int depth)
 {
     enum { FAR = 32 }; /* few tokens have more characters */
+    if (a->places[p].runs[kinds] != LULL_RUN_UNKNOWN) return a->places[p].runs[kinds];
     lull_place at = p;
+    uint8_t rest = 0;
     unsigned n = 0;
-    bool is_exact = false;
     for (; n < FAR; n++) {
         lull_place to = LULL_PLACE_UNKNOWN;
         for (unsigned k = 0; k < LULL_CHAR_KINDS && to != LULL_PLACE_MIXED; k++)
             if (kinds >> k & 1) to = both(to, behind_kind(a, at, (lull_char_kind)k));
-        is_exact = to == LULL_PLACE_DEAD;
-        if (to == at) n = LULL_RUN_ENDLESS;
+        if (to == at) rest = LULL_RUN_ENDLESS;
+        if (to == LULL_PLACE_DEAD) rest = LULL_RUN_EXACT;
+        if (to == LULL_PLACE_MIXED) rest = find_least_run(a, at, kinds, depth);
         if (to == at || to == LULL_PLACE_DEAD || to == LULL_PLACE_MIXED) break;
         at = to;
     }
-    uint8_t run = (uint8_t)(n | (is_exact ? LULL_RUN_EXACT : 0));
-    a->places[p].runs[kinds] = run;
-    return run;
+    return a->places[p].runs[kinds] = longer(rest, n);
+}
+
+uint8_t lull_automaton_find_run(lull_automaton *a, lull_place p, unsigned kinds)
+{
+    return find_run(a, p, kinds, 16);
 }
 
 /* ---- the public part ----------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@ typedef struct lull_frame {
     uint64_t value; /* of a loop: rounds; of an object: which members */
     uint32_t count; /* of an object: how many members */
     uint32_t point; /* of a call: where it goes on */
-    uint32_t below, depth;
+    uint32_t below, depth, hash;
 } lull_frame;
 
 /* Where a text may stand: a point that takes a byte, or the end, and the stack there. */
@@ -33,7 +33,7 @@ enum {
 
 /* A place: the set of its spots, sorted. Place 0 has none. */
 typedef struct lull_place_facts {
-    uint32_t first_spot, n_spots;
+    uint32_t first_spot, n_spots, hash;
     lull_place *next; /* [n_classes] owned; NULL: nobody asked */
     bool is_complete;
     lull_place behind_kind[LULL_CHAR_KINDS]; /* any character of it; DEAD: none may follow */

@@ -11,7 +11,8 @@ enum {
     MAX_NODES = 100000,
     MAX_SET_ELEMS = 4000000, /* of all sets of nodes together */
     MAX_WORK = 12000000,     /* steps along nodes and ranges */
-    TABLE_SLOTS = 1 << 17
+    TABLE_SLOTS = 1 << 17,
+    RECENT_SETS = 64
 };
 #define NO_STATE UINT32_MAX
 
@@ -79,10 +80,17 @@ typedef struct nfa {
     uint32_t n_found;
     bool *can_match; /* of a node, when the start of the text is past */
 
+    /* Where a match that is searched for may begin again after every character: places that every
+     * state but the first has, and that its set leaves out. */
+    bool *in_restart;  /* of a node */
+    uint32_t *restart; /* [n_restart] */
+    uint32_t n_restart;
+
     /* How the sets of the last state cut the characters; kept, for the next one often has the
      * same. */
     leaf *leaves;
     uint32_t *key, n_key; /* the sets, ascending */
+    uint32_t *key_start;  /* [n_key + 1]: of a set in leaves */
     boundary *boundaries;
     size_t boundaries_cap;
     span *spans;
@@ -142,7 +150,7 @@ static uint32_t add_node(nfa *n, node_kind kind, uint32_t a, uint32_t b)
  * looked at. */
 static uint32_t add_set(nfa *n, const lull_regex *e)
 {
-    for (uint32_t i = n->n_sets; i-- > 0 && i + 16 > n->n_sets;) {
+    for (uint32_t i = n->n_sets; i-- > 0 && i + RECENT_SETS > n->n_sets;) {
         const lull_regex *from = n->sets[i].from;
         if (from == e || (from->n_ranges == e->n_ranges &&
                           memcmp(from->ranges, e->ranges, e->n_ranges * sizeof *e->ranges) == 0))
@@ -261,7 +269,7 @@ static void add_closure(nfa *n, uint32_t from, bool is_start, bool is_end)
         uint32_t at = n->stack[--n_stack], ways[2], n_ways = 0;
         const node *x = &n->nodes[at];
         n_steps++;
-        if (!is_start && !n->can_match[at]) continue;
+        if (!is_start && (!n->can_match[at] || n->in_restart[at])) continue;
         switch (x->kind) {
         case NODE_ALL:
         case NODE_CHARS:
@@ -307,7 +315,7 @@ static uint64_t hash_of(const uint32_t *elems, uint32_t n)
  * is one like it. */
 static uint32_t state_of_closure(nfa *n, bool is_new)
 {
-    if (n->status || n->n_found == 0) return NO_STATE;
+    if (n->status || (n->n_found == 0 && n->n_restart == 0)) return NO_STATE;
     if (n->nodes[n->end].kind == NODE_ALL && n->mark[n->end] == n->generation) {
         n->found[0] = n->end; /* the other places add nothing */
         n->n_found = 1;
@@ -343,8 +351,9 @@ static bool is_final(nfa *n, uint32_t state)
 {
     node_set s = n->states[state];
     begin_closure(n);
-    for (uint32_t i = 0; i < s.n; i++) {
-        const node *x = &n->nodes[n->elems[s.first + i]];
+    uint32_t n_all = s.n + (state == 0 ? 0 : n->n_restart);
+    for (uint32_t i = 0; i < n_all; i++) {
+        const node *x = &n->nodes[i < s.n ? n->elems[s.first + i] : n->restart[i - s.n]];
         if (x->kind == NODE_MATCH || x->kind == NODE_ALL) return true;
         if (x->kind == NODE_END) add_closure(n, x->a, state == 0, true);
     }
@@ -440,18 +449,19 @@ static bool cut_spans(nfa *n)
     return !n->status;
 }
 
-/* The state that a state's leaves [n_leaves] lead to with a character of a group. */
-static uint32_t state_after(nfa *n, uint32_t n_leaves, uint32_t group)
+/* Where the leaves lead with a character of a group. */
+static uint32_t state_after(nfa *n, uint32_t group)
 {
     const uint64_t *row = n->groups + group * n->n_words;
     begin_closure(n);
-    uint32_t place = 0; /* of the leaf's set in key */
-    for (uint32_t i = 0; i < n_leaves; i++) {
-        if (i > 0 && n->leaves[i].set != n->leaves[i - 1].set) place++;
-        if (row[place / 64] >> place % 64 & 1)
-            add_closure(n, n->nodes[n->leaves[i].node].a, false, false);
-    }
-    spend(n, n_leaves);
+    for (uint32_t word = 0; word < n->n_words; word++)
+        for (uint64_t bits = row[word]; bits != 0; bits &= bits - 1) {
+            uint32_t place = 64 * word + (uint32_t)__builtin_ctzll(bits);
+            for (uint32_t i = n->key_start[place]; i < n->key_start[place + 1]; i++)
+                add_closure(n, n->nodes[n->leaves[i].node].a, false, false);
+            spend(n, n->key_start[place + 1] - n->key_start[place]);
+        }
+    spend(n, n->n_words);
     return state_of_closure(n, false);
 }
 
@@ -460,29 +470,44 @@ static void add_edges(nfa *n, uint32_t state, lull_dfa *d)
     node_set s = n->states[state];
     uint32_t n_leaves = 0, n_key = 0;
     bool is_same = true; /* as the key of before */
-    for (uint32_t i = 0; i < s.n; i++) {
-        uint32_t at = n->elems[s.first + i];
+    uint32_t n_all = s.n + (state == 0 ? 0 : n->n_restart);
+    for (uint32_t i = 0; i < n_all; i++) {
+        uint32_t at = i < s.n ? n->elems[s.first + i] : n->restart[i - s.n];
         if (n->nodes[at].kind == NODE_CHARS) n->leaves[n_leaves++] = (leaf){n->nodes[at].b, at};
-        if (n->nodes[at].kind == NODE_ALL) lull_dfa_add_edge(d, 0, LULL_LAST_SCALAR, state);
+        if (n->nodes[at].kind != NODE_ALL) continue;
+        lull_dfa_add_edge(d, 0, LULL_LAST_SCALAR, state);
+        return;
     }
+    spend(n, 4 * (size_t)n_leaves);
     qsort(n->leaves, n_leaves, sizeof *n->leaves, by_set);
     for (uint32_t i = 0; i < n_leaves; i++) {
         if (i > 0 && n->leaves[i].set == n->leaves[i - 1].set) continue;
         is_same = is_same && n_key < n->n_key && n->key[n_key] == n->leaves[i].set;
+        n->key_start[n_key] = i;
         n->key[n_key++] = n->leaves[i].set;
     }
+    n->key_start[n_key] = n_leaves;
     is_same = is_same && n_key == n->n_key;
     n->n_key = n_key;
     if (n_key == 0 || (!is_same && !cut_spans(n))) return;
     if (!reserve(n, (void **)&n->targets, n->n_groups, &n->targets_cap, sizeof *n->targets)) return;
-    for (uint32_t g = 1; g < n->n_groups && !n->status; g++)
-        n->targets[g] = state_after(n, n_leaves, g);
+    for (uint32_t g = 1; g < n->n_groups && !n->status; g++) n->targets[g] = state_after(n, g);
     for (size_t i = 0; i < n->n_spans && !n->status; i++) {
         const span *x = &n->spans[i];
         uint32_t to = n->targets[x->group];
         if (to != NO_STATE) lull_dfa_add_edge(d, x->first, x->last, to);
     }
     spend(n, n->n_spans);
+}
+
+static void find_restart(nfa *n, uint32_t start)
+{
+    begin_closure(n);
+    add_closure(n, start, false, false);
+    if (n->mark[n->end] == n->generation) return; /* whatever follows matches: one state */
+    memcpy(n->restart, n->found, n->n_found * sizeof *n->found);
+    n->n_restart = n->n_found;
+    for (uint32_t i = 0; i < n->n_nodes; i++) n->in_restart[i] = n->mark[i] == n->generation;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
@@ -507,6 +532,9 @@ static bool has_memory(nfa *n)
     n->found = take(n, n->n_nodes, sizeof *n->found);
     n->leaves = take(n, n->n_nodes, sizeof *n->leaves);
     n->key = take(n, n->n_nodes, sizeof *n->key);
+    n->key_start = take(n, n->n_nodes + 1, sizeof *n->key_start);
+    n->in_restart = take(n, n->n_nodes, sizeof *n->in_restart);
+    n->restart = take(n, n->n_nodes, sizeof *n->restart);
     n->table = n->status ? NULL : calloc(TABLE_SLOTS, sizeof *n->table);
     if (!n->table && !n->status) n->status = LULL_ENOMEM;
     return !n->status;
@@ -520,6 +548,7 @@ lull_status lull_regex_compile(const lull_regex *e, bool is_whole, lull_regular 
     uint32_t start;
     add_all_nodes(&n, e, is_whole, &start);
     if (!n.status && has_memory(&n)) mark_can_match(&n);
+    if (!n.status && !is_whole) find_restart(&n, start);
     if (!n.status) {
         begin_closure(&n);
         add_closure(&n, start, true, false);

@@ -29,6 +29,7 @@ typedef struct parser {
     lull_arena arena;
     property properties[MAX_PROPERTIES];
     size_t n_properties;
+    uint32_t in_class; /* two bits a property: the class has it, or its inverse */
     lull_error *err;
     lull_status status;
 } parser;
@@ -229,6 +230,9 @@ static void parse_property(parser *p, size_t offset, bool is_inverted, lull_char
     }
     const lull_charset *s = &p->properties[i].chars;
     if (s->is_failed) fail(p, LULL_ENOMEM, offset, "out of memory");
+    uint32_t bit = UINT32_C(1) << (2 * i + is_inverted);
+    if (p->in_class & bit) return;
+    p->in_class |= bit;
     if (is_inverted)
         lull_charset_add_others(to, s->ranges, s->n);
     else
@@ -313,6 +317,7 @@ static lull_regex *parse_class(parser *p)
     size_t offset = p->at - 1;
     bool is_inverted = skip(p, "^");
     lull_charset s = {0};
+    p->in_class = 0;
     while (!is_at_end(p) && !is_next(p, "]")) {
         size_t start = p->at;
         uint32_t first, last;
@@ -413,6 +418,7 @@ static lull_regex *parse_atom(parser *p, int depth)
     case '[': return parse_class(p);
     case '.': lull_charset_add_others(&s, line_ends, COUNT(line_ends)); return make_chars(p, &s);
     case '\\':
+        p->in_class = 0;
         if (parse_escape(p, false, &c, &s)) lull_charset_add(&s, c, c);
         return make_chars(p, &s);
     case '*':
