@@ -7,7 +7,7 @@
  * only noted.
  *
  * What a grammar cannot hold to is refused, by name and by its place in the schema; nothing is
- * left out silently but keywords that JSON Schema does not know. docs/grammar.md lists them. */
+ * left out silently but keywords that JSON Schema does not know. docs/json-schema.md lists both. */
 #ifndef LULL_MASK_SCHEMA_H
 #define LULL_MASK_SCHEMA_H
 
