@@ -171,8 +171,8 @@ class Errors(Case):
         self.fails("bad.gbnf", "--grammar", bad)
         self.fails("line 2", "--grammar", bad)
         self.fails("begins with itself", "--grammar", self.file("left.gbnf", 'root ::= root "a" | "b"\n'))
-        self.fails('"not"', "--json-schema", '{"properties": {"a": {"not": {"type": "string"}}}}')
-        self.fails("/properties/a", "--json-schema", '{"properties": {"a": {"not": {"type": "string"}}}}')
+        self.fails('"uniqueItems"', "--json-schema", '{"properties": {"a": {"uniqueItems": true}}}')
+        self.fails("/properties/a", "--json-schema", '{"properties": {"a": {"uniqueItems": true}}}')
         self.fails("three numbers", "--loop-guard", "1,2", code=2)
 
 

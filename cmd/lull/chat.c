@@ -13,7 +13,9 @@
 #include "line.h"
 #include "state_cmd.h"
 #include "store_cmd.h"
+#include "talk.h"
 #include "term.h"
+#include "tool_run.h"
 
 typedef struct chat {
     lull_model *model;
@@ -23,9 +25,10 @@ typedef struct chat {
     lull_generate_options opt;
     const char *stop[LULL_STRINGS_CAP + 1];
     lull_cmd_timings timings; /* of the last answer */
-    lull_buffer answer;       /* of the turn in progress */
-    char *prefill;            /* owned; the text to edit next, NULL for none */
-    char *name;               /* owned; the state that this chat is kept as, NULL for none yet */
+    lull_talk talk;
+    bool is_mid_line, is_mid_thought; /* of the answer in progress */
+    char *prefill;                    /* owned; the text to edit next, NULL for none */
+    char *name; /* owned; the state that this chat is kept as, NULL for none yet */
     lull_cmd_state state;
     bool is_cut; /* messages were taken back since the last answer */
     bool is_interactive, stats_each_turn, is_over;
@@ -51,13 +54,29 @@ static void complain(chat *c, const lull_error *err)
 
 /* ---- answering ------------------------------------------------------------------------------ */
 
-static bool on_text(void *user, const char *text, size_t n_bytes, int32_t token)
+/* Text as it is, thoughts dimmed. */
+static bool on_event(void *user, const lull_reply_event *e)
 {
-    (void)token;
     chat *c = user;
-    lull_buffer_append(&c->answer, text, n_bytes);
-    lull_display_write(stdout, text, n_bytes);
+    if (e->n_bytes == 0 || (e->kind != LULL_REPLY_TEXT && e->kind != LULL_REPLY_THOUGHT))
+        return true;
+    bool is_thought = e->kind == LULL_REPLY_THOUGHT;
+    if (is_thought != c->is_mid_thought)
+        printf("%s%s", c->is_mid_thought ? "\n\n" : "",
+               lull_style_of(stdout, is_thought ? LULL_STYLE_DIM : LULL_STYLE_OFF));
+    c->is_mid_thought = is_thought;
+    c->is_mid_line = e->bytes[e->n_bytes - 1] != '\n';
+    lull_display_write(stdout, e->bytes, e->n_bytes);
     return fflush(stdout) == 0;
+}
+
+static void end_answer(chat *c)
+{
+    if (c->is_mid_thought) fputs(lull_style_of(stdout, LULL_STYLE_OFF), stdout);
+    if (c->is_mid_line) putchar('\n');
+    if (c->is_interactive) putchar('\n');
+    c->is_mid_line = c->is_mid_thought = false;
+    fflush(stdout);
 }
 
 /* Bring the session to what the plan says. A Ctrl-C that came just after the last answer cancels the
@@ -87,54 +106,140 @@ static void tell_finish(const chat *c, lull_finish finish)
     if (finish == LULL_FINISH_LOOP_SENTENCE) note("[stopped: the same sentence again and again]");
 }
 
-/* Answer the last message. Whatever goes wrong, user and assistant take turns afterwards: without
- * an answer the message is taken back. */
-static void answer(chat *c)
+/* Whether the user lets a tool run. Without a person there, none does. */
+static bool may_run(chat *c, const char *name, const char *arguments)
+{
+    const char *text;
+    size_t n_bytes;
+    if (!c->is_interactive) return false;
+    note("the model wants to run %s %s", name, arguments);
+    return lull_line_read(c->line, "run it? [y/N]", NULL, &text, &n_bytes) == LULL_LINE_TEXT &&
+           (strcmp(text, "y") == 0 || strcmp(text, "yes") == 0);
+}
+
+/* What a call comes to, as the model is told. */
+static void run_tool(chat *c, const json_t *call, lull_buffer *result)
 {
     lull_error err;
+    const json_t *function = json_object_get(call, "function");
+    const char *name = json_string_value(json_object_get(function, "name"));
+    char *arguments = json_dumps(json_object_get(function, "arguments"), JSON_COMPACT);
+    const json_t *tool = lull_talk_find_tool(&c->talk, name);
+    const json_t *command = json_object_get(tool, "command");
+    if (!command) command = json_object_get(json_object_get(tool, "function"), "command");
+    if (!arguments)
+        lull_buffer_append_str(result, "error: out of memory");
+    else if (!tool)
+        lull_buffer_printf(result, "error: there is no tool %s", name);
+    else if (!command)
+        lull_buffer_printf(result, "error: %s has no command", name);
+    else if (!may_run(c, name, arguments))
+        lull_buffer_append_str(result, "error: the user did not let this tool run");
+    else if (lull_tool_run(command, arguments, result, &err) != LULL_OK)
+        lull_buffer_printf(result, "error: %s", err.msg);
+    note("%s: %s", name, result->data ? result->data : "");
+    free(arguments);
+}
+
+/* A message with the result of each call of the last answer; *n: how many calls there were. */
+static lull_status run_tools(chat *c, const lull_answer *a, size_t *n, lull_error *err)
+{
+    json_t *calls = lull_answer_calls(a);
+    lull_status st = LULL_OK;
+    *n = json_array_size(calls);
+    for (size_t i = 0; i < *n; i++) {
+        const json_t *call = json_array_get(calls, i);
+        lull_buffer result = {0};
+        run_tool(c, call, &result);
+        json_t *text = lull_conversation_text(result.data ? result.data : "", result.n_bytes);
+        lull_buffer_fini(&result);
+        LULL_TRY(lull_conversation_add_message(
+            &c->said,
+            json_pack("{s:s, s:O, s:O, s:o}", "role", "tool", "tool_call_id",
+                      json_object_get(call, "id"), "name",
+                      json_object_get(json_object_get(call, "function"), "name"), "content", text),
+            err));
+    }
+done:
+    json_decref(calls);
+    return st;
+}
+
+/* One answer to the last message; *n_calls: how many calls it had, whose results are messages now. */
+static lull_status answer_once(chat *c, size_t *n_calls, lull_error *err)
+{
     lull_conversation_plan plan = {0};
-    lull_generate_result result = {0};
+    lull_answer a = {.on_event = on_event, .user = c};
     lull_status st = LULL_OK;
     size_t n_dropped = c->said.n_dropped;
-    lull_buffer_clear(&c->answer);
-    lull_interrupt_arm();
-    lull_interrupt_watch(c->session);
-    LULL_TRY(lull_conversation_make_plan(&c->said, c->model, c->session, &plan, &err));
+    *n_calls = 0;
+    c->said.tools = c->talk.tools_json;
+    c->said.variables = lull_talk_variables(&c->talk);
+    LULL_TRY(lull_conversation_make_plan(&c->said, c->model, c->session, &plan, err));
     if (c->said.n_dropped > n_dropped)
         note("[the context is full: the oldest %zu messages are left out]", c->said.n_dropped);
     double start = lull_clock_ms();
-    LULL_TRY(catch_up(c, &plan, &err));
+    LULL_TRY(catch_up(c, &plan, err));
     c->timings.prompt_ms = lull_clock_ms() - start;
 
-    st = lull_generate(c->session, &c->opt, &result, &err);
-    if (c->answer.n_bytes == 0 || c->answer.data[c->answer.n_bytes - 1] != '\n') putchar('\n');
-    if (c->is_interactive) putchar('\n');
-    fflush(stdout);
+    st = lull_talk_answer(&c->talk, c->session, &c->opt, &a, err);
+    end_answer(c);
     LULL_TRY(st);
-    c->timings.n_generated = result.n_tokens;
-    c->timings.first_token_ms = c->timings.prompt_ms + result.first_ms;
-    c->timings.gen_ms = result.total_ms;
-    c->timings.decode_ms = result.total_ms - result.first_ms;
-    tell_finish(c, result.finish);
-    if (result.finish == LULL_FINISH_CANCELLED && c->answer.n_bytes == 0)
+    c->timings.n_generated = a.result.n_tokens;
+    c->timings.first_token_ms = c->timings.prompt_ms + a.result.first_ms;
+    c->timings.gen_ms = a.result.total_ms;
+    c->timings.decode_ms = a.result.total_ms - a.result.first_ms;
+    tell_finish(c, a.result.finish);
+    json_t *message = lull_answer_message(&a);
+    bool is_empty = json_string_length(json_object_get(message, "content")) == 0 &&
+                    json_object_size(message) == 2;
+    if (a.result.finish == LULL_FINISH_CANCELLED && is_empty) {
+        json_decref(message);
         lull_conversation_pop(&c->said);
-    else
-        LULL_TRY(lull_conversation_add(&c->said, "assistant", c->answer.data ? c->answer.data : "",
-                                       c->answer.n_bytes, &err));
-    lull_conversation_note_said(&c->said, c->session, result.finish);
+    } else {
+        LULL_TRY(lull_conversation_add_message(&c->said, message, err));
+    }
+    lull_conversation_note_said(&c->said, c->session, a.result.finish);
     c->is_cut = false;
     if (c->stats_each_turn) lull_cmd_print_stats(c->model, c->session, &c->timings);
+    if (a.result.finish != LULL_FINISH_CANCELLED) LULL_TRY(run_tools(c, &a, n_calls, err));
 done:
-    lull_interrupt_disarm();
+    lull_answer_fini(&a);
     lull_cmd_tokens_fini(&plan.tokens);
+    return st;
+}
+
+/* Answer the last message, with the tools that it takes. Whatever goes wrong, user and assistant take turns
+ * afterwards: without an answer the message is taken back. */
+static void answer(chat *c)
+{
+    enum { MOST_ROUNDS = 16 }; /* of calls: a model may go on for ever */
+    lull_error err;
+    lull_status st = LULL_OK;
+    size_t n_calls = 1;
+    lull_interrupt_arm();
+    lull_interrupt_watch(c->session);
+    for (int round = 0; n_calls > 0 && st == LULL_OK && !lull_interrupt_signal(); round++) {
+        if (round == MOST_ROUNDS) note("[%d rounds of tools: that is enough]", MOST_ROUNDS);
+        if (round == MOST_ROUNDS) break;
+        /* A call that is asked for is asked for once: the answer to its result is free. */
+        char *grammar = c->talk.grammar;
+        if (round > 0) c->talk.grammar = NULL;
+        st = answer_once(c, &n_calls, &err);
+        c->talk.grammar = grammar;
+    }
+    lull_interrupt_disarm();
     /* Ctrl-C ends an answer; without a person there, or by another signal, it ends all. */
     int signal_number = lull_interrupt_signal();
     if (signal_number && (signal_number != SIGINT || !c->is_interactive)) {
         c->is_over = true;
         c->rc = 128 + signal_number;
     }
+    /* Results of tools that nobody answered stand for nothing. */
+    if (st == LULL_OK && lull_conversation_is_due(&c->said) && n_calls > 0)
+        lull_conversation_pop_exchange(&c->said), c->is_cut = true;
     if (st == LULL_OK) return;
-    lull_conversation_pop(&c->said);
+    lull_conversation_pop_exchange(&c->said);
     if (st == LULL_ECANCELLED)
         note("[interrupted; the message was taken back]");
     else
@@ -224,6 +329,15 @@ static void cmd_stats(chat *c, const char *arg)
 {
     (void)arg;
     lull_cmd_print_stats(c->model, c->session, &c->timings);
+}
+
+static void cmd_think(chat *c, const char *arg)
+{
+    if (!lull_talk_set_think(&c->talk, arg))
+        note("/think on, off, hide, show, or auto: as the template has it");
+    else if (c->talk.reasoning == LULL_REASONING_NONE)
+        note("the model's chat template knows no thoughts; --reasoning-format says how it marks "
+             "them");
 }
 
 static void cmd_clear(chat *c, const char *arg)
@@ -409,6 +523,7 @@ static const command commands[] = {
     {"/edit", "[TEXT]", "change the last message and have it answered again", cmd_edit},
     {"/retry", "", "another answer to the last message", cmd_retry},
     {"/undo", "", "take the last message and its answer back", cmd_undo},
+    {"/think", "HOW", "on, off, hide or show: what becomes of the model's thoughts", cmd_think},
     {"/clear", "", "forget the conversation; the system message stays", cmd_clear},
     {"/sleep", "[NAME]", "keep this chat as a state", cmd_sleep},
     {"/wake", "NAME", "go on with another one", cmd_wake},
@@ -573,6 +688,7 @@ static lull_status set_up(chat *c, const args *a, lull_error *err)
     lull_status st = LULL_OK;
     lull_interrupt_arm(); /* loading can be interrupted, too */
     LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, 0, &c->model, err));
+    LULL_TRY(lull_talk_open(&c->talk, c->model, err));
     LULL_TRY(lull_cmd_state_open(&c->state, c->model, err));
     LULL_TRY(lull_cmd_state_session(&c->state, c->model, (size_t)a->n_ctx, &c->session, err));
     if (c->state.wake) {
@@ -590,8 +706,6 @@ static lull_status set_up(chat *c, const args *a, lull_error *err)
     c->is_interactive = lull_line_is_interactive(c->line);
     c->stats_each_turn = a->stats;
     c->timings.load_ms = lull_model_get_info(c->model).load_ms;
-    c->opt.on_text = on_text;
-    c->opt.user = c;
     if (!lull_model_get_info(c->model).chat_template) {
         memcpy(c->stop, c->opt.stop, c->opt.n_stop * sizeof *c->stop);
         c->stop[c->opt.n_stop++] = LULL_CONVERSATION_PLAIN_STOP;
@@ -620,6 +734,7 @@ int lull_cmd_chat(int argc, char **argv)
     lull_sampling_init(&a.sampling, 0.7f, 0.95f);
     a.sampling.top_k = 40;
     lull_sampling_keep_defaults(&a.sampling);
+    lull_talk_init(&c.talk);
     lull_cmd_state_init(&c.state);
     const lull_option options[] = {
         {0, "system", "system-prompt", LULL_OPT_STRING, &a.system, 0, 0, "TEXT",
@@ -641,6 +756,7 @@ int lull_cmd_chat(int argc, char **argv)
                  "otherwise.",
         .groups = {{"Options", options, sizeof options / sizeof *options},
                    {"Generation", a.sampling.rows, LULL_SAMPLING_ROWS},
+                   {"Tools and thoughts", c.talk.rows, LULL_TALK_ROWS},
                    {"States", c.state.rows, LULL_STATE_ROWS}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
     a.is_sampling_given = lull_sampling_is_given(&a.sampling);
@@ -657,7 +773,7 @@ int lull_cmd_chat(int argc, char **argv)
     free(c.prefill);
     lull_line_free(c.line);
     lull_conversation_fini(&c.said);
-    lull_buffer_fini(&c.answer);
+    lull_talk_fini(&c.talk);
     free(c.name);
     lull_sampling_fini(&a.sampling);
     lull_session_free(c.session);

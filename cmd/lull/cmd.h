@@ -49,7 +49,7 @@ typedef enum lull_option_kind {
 enum {
     LULL_STRINGS_CAP = 64,
     LULL_INTS_CAP = 64,
-    LULL_CLI_GROUPS = 4
+    LULL_CLI_GROUPS = 5
 }; /* groups: the last is empty */
 
 typedef struct lull_strings {

@@ -5,31 +5,56 @@
 #include "conversation.h"
 #include "display.h"
 #include "state_cmd.h"
+#include "talk.h"
+#include "term.h"
 
 typedef struct args {
     const char *model, *text, *file, *system;
     int64_t n_threads, n_ctx;
     bool raw, as_json, stats, has_prompt, is_sampling_given;
     lull_cmd_sampling sampling;
+    lull_talk talk;
     lull_cmd_state state;
 } args;
 
-/* Where the generated text goes: to standard output as it comes, or into one JSON object. */
+/* Where the answer goes: text to standard output and thoughts to standard error as they come, or all into one
+ * JSON object. */
 typedef struct output {
-    bool as_json, is_mid_line;
-    lull_buffer text; /* all of it */
+    bool as_json, is_mid_line, is_mid_thought;
 } output;
 
-static bool on_text(void *user, const char *text, size_t n_bytes, int32_t token)
+static void end_line(output *out)
 {
-    (void)token;
+    if (out->is_mid_thought) fprintf(stderr, "%s\n", lull_style_of(stderr, LULL_STYLE_OFF));
+    if (out->is_mid_line) putchar('\n');
+    out->is_mid_line = out->is_mid_thought = false;
+}
+
+static bool on_event(void *user, const lull_reply_event *e)
+{
     output *out = user;
-    if (n_bytes == 0) return true;
-    lull_buffer_append(&out->text, text, n_bytes);
-    if (out->as_json) return true;
-    out->is_mid_line = text[n_bytes - 1] != '\n';
-    lull_display_write(stdout, text, n_bytes);
+    if (out->as_json || e->n_bytes == 0) return true;
+    if (e->kind == LULL_REPLY_THOUGHT) {
+        if (!out->is_mid_thought) fputs(lull_style_of(stderr, LULL_STYLE_DIM), stderr);
+        out->is_mid_thought = true;
+        lull_display_write(stderr, e->bytes, e->n_bytes);
+    } else if (e->kind == LULL_REPLY_TEXT) {
+        if (out->is_mid_thought) end_line(out);
+        out->is_mid_line = e->bytes[e->n_bytes - 1] != '\n';
+        lull_display_write(stdout, e->bytes, e->n_bytes);
+    }
     return fflush(stdout) == 0; /* nobody reads any more: main() tells */
+}
+
+/* A line of JSON for each call. */
+static void print_calls(const lull_answer *answer)
+{
+    json_t *calls = lull_answer_calls(answer);
+    for (size_t i = 0; i < json_array_size(calls); i++) {
+        json_dumpf(json_object_get(json_array_get(calls, i), "function"), stdout, 0);
+        putchar('\n');
+    }
+    json_decref(calls);
 }
 
 /* A plain prompt: the text itself, behind what the session has. */
@@ -58,6 +83,8 @@ static lull_status eval_message(const args *a, const lull_model *model, lull_ses
     if (strlen(text) != n_bytes)
         return lull_fail(err, LULL_EINVAL, "the prompt has a NUL byte, at %zu", strlen(text));
     if (a->state.wake) LULL_TRY(lull_conversation_load(said, s, err));
+    said->tools = a->talk.tools_json;
+    said->variables = lull_talk_variables(&a->talk);
     if (a->system) LULL_TRY(lull_conversation_set_system(said, a->system, err));
     LULL_TRY(lull_conversation_add(said, "user", text, n_bytes, err));
     st = lull_conversation_make_plan(said, model, s, &plan, err);
@@ -70,15 +97,22 @@ done:
 }
 
 /* reuse: how the prompt came to be there, what was woken included; together its tokens. */
-static int print_json(const lull_session *s, const lull_cmd_timings *t, lull_reuse reuse,
-                      const output *out, const lull_generate_options *opt, lull_finish finish)
+static int print_json(const args *a, const lull_session *s, const lull_cmd_timings *t,
+                      lull_reuse reuse, const lull_answer *answer, const lull_generate_options *opt)
 {
     const int32_t *generated = lull_session_tokens(s) + t->n_prompt;
-    json_t *object = json_pack(
-        "{s:o, s:o, s:I, s:s, s:o}", "text", lull_cmd_json_text(out->text.data, out->text.n_bytes),
-        "tokens", lull_cmd_json_tokens(generated, lull_session_n_tokens(s) - t->n_prompt),
-        "prompt_tokens", (json_int_t)t->n_prompt, "finish_reason", lull_finish_name(finish),
-        "timings", lull_cmd_timings_json(t));
+    size_t n_text, n_thought;
+    const char *text = lull_reply_text(answer->reply, &n_text);
+    const char *thought = lull_reply_thought(answer->reply, &n_thought);
+    json_t *object =
+        json_pack("{s:o, s:o, s:I, s:s, s:o}", "text", lull_cmd_json_text(text, n_text), "tokens",
+                  lull_cmd_json_tokens(generated, lull_session_n_tokens(s) - t->n_prompt),
+                  "prompt_tokens", (json_int_t)t->n_prompt, "finish_reason",
+                  lull_finish_name(answer->result.finish), "timings", lull_cmd_timings_json(t));
+    if (object && n_thought > 0)
+        json_object_set_new(object, "thought", lull_cmd_json_text(thought, n_thought));
+    if (object && a->talk.declared)
+        json_object_set_new(object, "tool_calls", lull_answer_calls(answer));
     if (object) lull_cmd_put_reuse(object, reuse, t->n_prompt);
     /* What to give --seed to draw the same again. */
     if (object && opt->sampling.temperature > 0)
@@ -88,18 +122,18 @@ static int print_json(const lull_session *s, const lull_cmd_timings *t, lull_reu
 
 /* Generate after the prompt; without one, go on with what was slept in the middle. */
 static lull_status generate(const args *a, lull_session *s, lull_generate_options *opt,
-                            lull_generate_result *result, lull_error *err)
+                            lull_answer *answer, lull_error *err)
 {
     lull_sampling slept;
     bool is_given = a->is_sampling_given;
     if (!a->has_prompt && !is_given) {
-        lull_status st =
-            lull_generate_more(s, opt->max_tokens, opt->on_text, opt->user, result, err);
+        lull_status st = lull_talk_answer_more(&a->talk, s, opt->max_tokens, answer, err);
         if (st != LULL_EINVAL) return st;
+        lull_answer_fini(answer);
     }
     if (a->state.wake && !is_given && lull_session_sampling(s, &slept)) opt->sampling = slept;
     opt->holds_text = a->state.sleep != NULL;
-    return lull_generate(s, opt, result, err);
+    return lull_talk_answer(&a->talk, s, opt, answer, err);
 }
 
 static lull_status read_prompt(const args *a, char **text, size_t *n_bytes, lull_error *err)
@@ -144,17 +178,16 @@ static lull_status extend_answer(lull_conversation *said, const lull_session *s,
 
 /* Note the answer, and sleep if that was asked for. */
 static lull_status finish(const args *a, lull_session *s, lull_conversation *said,
-                          const output *out, lull_finish how, lull_error *err)
+                          const lull_answer *answer, lull_error *err)
 {
     lull_status st = LULL_OK;
-    const char *text = out->text.data ? out->text.data : "";
     if (!a->state.sleep) return LULL_OK;
     if (!a->has_prompt)
-        LULL_TRY(extend_answer(said, s, text, err));
+        LULL_TRY(extend_answer(said, s, lull_reply_text(answer->reply, NULL), err));
     else if (lull_conversation_is_due(said))
-        LULL_TRY(lull_conversation_add(said, "assistant", text, out->text.n_bytes, err));
+        LULL_TRY(lull_conversation_add_message(said, lull_answer_message(answer), err));
     if (lull_conversation_n(said) > 0) {
-        lull_conversation_note_said(said, s, how);
+        lull_conversation_note_said(said, s, answer->result.finish);
         LULL_TRY(lull_conversation_save(said, s, err));
     } else {
         /* A plain prompt is no message: what is there now is the base of a conversation to come. */
@@ -172,12 +205,15 @@ static lull_status answer(args *a, lull_generate_options *opt, int *rc, lull_err
     lull_session *session = NULL;
     lull_conversation said = {0};
     output out = {.as_json = a->as_json};
+    lull_answer said_now = {.on_event = on_event, .user = &out};
     char *text = NULL;
     size_t n_bytes = 0;
     lull_status st = LULL_OK;
     lull_interrupt_arm();
     LULL_TRY(read_prompt(a, &text, &n_bytes, err));
     LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, 0, &model, err));
+    a->talk.model = model;
+    if (!a->raw) LULL_TRY(lull_talk_open(&a->talk, model, err));
     LULL_TRY(lull_cmd_state_open(&a->state, model, err));
     double start = lull_clock_ms();
     LULL_TRY(lull_cmd_state_session(&a->state, model, (size_t)a->n_ctx, &session, err));
@@ -191,29 +227,29 @@ static lull_status answer(args *a, lull_generate_options *opt, int *rc, lull_err
                           .load_ms = lull_model_get_info(model).load_ms,
                           .wake_ms = a->state.wake ? woken - start : 0,
                           .prompt_ms = lull_clock_ms() - woken};
-    opt->on_text = on_text;
-    opt->user = &out;
-    lull_generate_result result = {0};
-    st = generate(a, session, opt, &result, err);
-    if (out.is_mid_line) putchar('\n');
+    st = generate(a, session, opt, &said_now, err);
+    end_line(&out);
+    if (st == LULL_OK && !a->as_json) print_calls(&said_now);
     fflush(stdout);
     LULL_TRY(st);
+    lull_generate_result result = said_now.result;
     t.n_generated = result.n_tokens;
     t.first_token_ms = t.prompt_ms + result.first_ms;
     t.gen_ms = result.total_ms;
     t.decode_ms = result.total_ms - result.first_ms;
-    LULL_TRY(finish(a, session, &said, &out, result.finish, err));
-    if (a->as_json) *rc = print_json(session, &t, reuse, &out, opt, result.finish);
+    LULL_TRY(finish(a, session, &said, &said_now, err));
+    if (a->as_json) *rc = print_json(a, session, &t, reuse, &said_now, opt);
     if (a->stats) lull_cmd_print_stats(model, session, &t);
     if (lull_interrupt_signal()) *rc = 128 + lull_interrupt_signal();
 done:
-    lull_buffer_fini(&out.text);
+    lull_answer_fini(&said_now);
     lull_conversation_fini(&said);
     free(text);
     lull_interrupt_watch(NULL);
     lull_session_free(session);
     lull_model_close(model);
     lull_cmd_state_close(&a->state);
+    lull_talk_fini(&a->talk);
     return st;
 }
 
@@ -221,6 +257,7 @@ int lull_cmd_run(int argc, char **argv)
 {
     args a = {0};
     lull_sampling_init(&a.sampling, 0, 1);
+    lull_talk_init(&a.talk);
     lull_cmd_state_init(&a.state);
     const lull_option options[] = {
         {'p', "prompt", NULL, LULL_OPT_STRING, &a.text, 0, 0, "TEXT", "the prompt"},
@@ -253,10 +290,13 @@ int lull_cmd_run(int argc, char **argv)
             "goes on where it was when the state fell asleep.",
         .groups = {{"Options", options, sizeof options / sizeof *options},
                    {"Generation", a.sampling.rows, LULL_SAMPLING_ROWS},
+                   {"Tools and thoughts", a.talk.rows, LULL_TALK_ROWS},
                    {"States", a.state.rows, LULL_STATE_ROWS}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
     a.has_prompt = a.text || a.file || !a.state.wake;
     if (rc < 0 && a.has_prompt) rc = lull_cmd_check_text("run", a.text, a.file);
+    if (rc < 0 && a.raw && (a.talk.tools_file || a.talk.think_arg))
+        rc = lull_cli_usage("run", "--tools and --think have no place with --raw");
     if (rc < 0 && a.raw && a.system) rc = lull_cli_usage("run", "--system has no place with --raw");
     lull_generate_options opt;
     a.is_sampling_given = lull_sampling_is_given(&a.sampling);
