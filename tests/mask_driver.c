@@ -1,9 +1,10 @@
-/* Masks of schemas, for schema_compare.py: one command a line on standard input, one answer a line.
+/* Masks of schemas, for schema_compare.py: one command a line on standard input, one answer a
+ * line.
  *
- *     S <schema>            compiles: "ok <microseconds>", or "refused <status> <message>"
+ *     S <schema>            compiles: "ok <microseconds>", or "refused <status> <microseconds> <message>"
  *     M <hex>               a text against it: "yes", "no", or "error <message>"
- *     W <seed> <n> <bytes>  n random texts of it, which end as soon as they can when they have that many
- *                           bytes: n lines of hex; "-" for one that was given up */
+ *     W <seed> <n> <bytes>  n random texts of it, which end as soon as they can when they have that
+ *                           many bytes: n lines of hex; "-" for one that was given up */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +61,8 @@ static void match(const char *hex)
         text[n] = (char)strtol(two, NULL, 16);
     }
     lull_place p;
-    if (lull_automaton_step(automaton, lull_automaton_start(automaton), text, n, &p, &err) != LULL_OK)
+    if (lull_automaton_step(automaton, lull_automaton_start(automaton), text, n, &p, &err) !=
+        LULL_OK)
         printf("error %s\n", err.msg);
     else
         puts(p != LULL_PLACE_DEAD && lull_automaton_is_complete(automaton, p) ? "yes" : "no");
@@ -127,10 +129,14 @@ int main(void)
     while ((n = getline(&line, &cap, stdin)) > 1) {
         if (line[n - 1] == '\n') line[n - 1] = '\0';
         const char *rest = line + 2;
-        if (line[0] == 'S') compile(rest);
-        else if (!automaton) puts("error nothing is compiled");
-        else if (line[0] == 'M') match(rest);
-        else if (line[0] == 'W') walk(rest);
+        if (line[0] == 'S')
+            compile(rest);
+        else if (!automaton)
+            puts("error nothing is compiled");
+        else if (line[0] == 'M')
+            match(rest);
+        else if (line[0] == 'W')
+            walk(rest);
         fflush(stdout);
     }
     free(line);

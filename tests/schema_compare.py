@@ -40,7 +40,8 @@ except ImportError:
 import schema_random
 
 decimal.getcontext().prec = 1000
-sys.set_int_max_str_digits(0)
+if hasattr(sys, "set_int_max_str_digits"):
+    sys.set_int_max_str_digits(0)
 sys.setrecursionlimit(20000)
 
 VERBOSE = "--verbose" in sys.argv

@@ -10,7 +10,7 @@
 
 enum { ROOT = UINT32_MAX, MAX_REFERENCES = 500, PATH_BYTES = 110 };
 
-/* ---- memory and work, counted ------------------------------------------------------------------- */
+/* ---- memory and work, counted ---------------------------------------------------------------- */
 
 static lull_status too_large(lull_compiler *c)
 {
@@ -42,7 +42,8 @@ static lull_status no_memory(lull_compiler *c)
 }
 
 /* Room for one more behind the first n. */
-static lull_status grow(lull_compiler *c, void *table, uint32_t n, uint32_t *cap, size_t entry_bytes)
+static lull_status grow(lull_compiler *c, void *table, uint32_t n, uint32_t *cap,
+                        size_t entry_bytes)
 {
     if (n < *cap) return LULL_OK;
     uint32_t more = *cap ? 2 * *cap : 64;
@@ -53,7 +54,7 @@ static lull_status grow(lull_compiler *c, void *table, uint32_t n, uint32_t *cap
     return LULL_OK;
 }
 
-/* ---- where a schema stands ------------------------------------------------------------------------ */
+/* ---- where a schema stands ------------------------------------------------------------------- */
 
 /* The pointer to a schema, its end if it is long. */
 static void write_path(const lull_compiler *c, uint32_t schema, const char *keyword, char *out)
@@ -103,7 +104,8 @@ lull_status lull_schema_refuse(lull_compiler *c, uint32_t schema, const char *ke
 /* As a token of a JSON pointer. */
 static const char *escape(lull_compiler *c, const char *key)
 {
-    if (!key || !strpbrk(key, "~/")) return key ? lull_arena_strdup(&c->arena, key, strlen(key)) : NULL;
+    if (!key || !strpbrk(key, "~/"))
+        return key ? lull_arena_strdup(&c->arena, key, strlen(key)) : NULL;
     char *out = lull_arena_alloc(&c->arena, 2 * strlen(key) + 1), *to = out;
     for (; out && *key; key++) {
         bool is_special = *key == '~' || *key == '/';
@@ -113,7 +115,7 @@ static const char *escape(lull_compiler *c, const char *key)
     return out;
 }
 
-/* ---- schemas by address ------------------------------------------------------------------------- */
+/* ---- schemas by address ---------------------------------------------------------------------- */
 
 static uint32_t *schema_slot(lull_compiler *c, const json_t *value)
 {
@@ -150,8 +152,8 @@ lull_status lull_schema_at(lull_compiler *c, const json_t *value, uint32_t paren
     }
     st = grow(c, &c->schemas, c->n_schemas, &c->schemas_cap, sizeof *c->schemas);
     if (st != LULL_OK) return st;
-    c->schemas[c->n_schemas] =
-        (lull_subschema){.value = value, .parent = parent, .key = key, .sub_key = escape(c, sub_key)};
+    c->schemas[c->n_schemas] = (lull_subschema){
+        .value = value, .parent = parent, .key = key, .sub_key = escape(c, sub_key)};
     *slot = c->n_schemas + 1;
     *out = c->n_schemas++;
     if (!json_is_object(value) && !json_is_boolean(value))
@@ -164,13 +166,15 @@ lull_status lull_schema_at(lull_compiler *c, const json_t *value, uint32_t paren
 static json_t *make_const(const json_t *value)
 {
     json_t *type = json_string(json_is_array(value) ? "array" : "object");
-    json_t *made = json_object(), *keys = json_array(), *parts = json_object(), *items = json_array();
+    json_t *made = json_object(), *keys = json_array(), *parts = json_object(),
+           *items = json_array();
     json_t *v = (json_t *)value;
     int failed = 0;
     if (json_is_object(v)) {
         const char *key;
         json_t *part;
-        json_object_foreach(v, key, part) {
+        json_object_foreach(v, key, part)
+        {
             failed |= json_object_set_new(parts, key, json_pack("{s:O}", "const", part));
             failed |= json_array_append_new(keys, json_string(key));
         }
@@ -180,11 +184,13 @@ static json_t *make_const(const json_t *value)
     } else if (json_is_array(v)) {
         size_t i;
         json_t *part;
-        json_array_foreach(v, i, part) {
+        json_array_foreach(v, i, part)
+        {
             failed |= json_array_append_new(items, json_pack("{s:O}", "const", part));
         }
         json_int_t n = (json_int_t)json_array_size(v);
-        failed |= json_object_set(made, "type", type) | json_object_set_new(made, "minItems", json_integer(n)) |
+        failed |= json_object_set(made, "type", type) |
+                  json_object_set_new(made, "minItems", json_integer(n)) |
                   json_object_set_new(made, "maxItems", json_integer(n));
         if (n > 0) failed |= json_object_set(made, "prefixItems", items);
     } else {
@@ -211,11 +217,13 @@ lull_status lull_schema_const(lull_compiler *c, const json_t *value, uint32_t pa
     return lull_schema_at(c, made, parent, "const", NULL, out);
 }
 
-/* ---- references ------------------------------------------------------------------------------------ */
+/* ---- references ------------------------------------------------------------------------------ */
 
 static int hex_digit(char ch)
 {
-    return ch >= '0' && ch <= '9' ? ch - '0' : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10 : -1;
+    return ch >= '0' && ch <= '9'                 ? ch - '0'
+           : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10
+                                                  : -1;
 }
 
 /* %41 in place. */
@@ -261,7 +269,8 @@ static const json_t *follow(const json_t *at, const char *path, char *token, boo
         if (json_is_array(at)) {
             char *end;
             unsigned long i = strtoul(token, &end, 10);
-            bool is_index = token[0] >= '0' && token[0] <= '9' && !*end && (token[0] != '0' || !token[1]);
+            bool is_index =
+                token[0] >= '0' && token[0] <= '9' && !*end && (token[0] != '0' || !token[1]);
             at = is_index ? json_array_get(at, i) : NULL;
         } else {
             at = json_object_get(at, token);
@@ -270,7 +279,8 @@ static const json_t *follow(const json_t *at, const char *path, char *token, boo
     return at;
 }
 
-/* The schema with that "$anchor", not in what is data, nor in schemas with an identity of their own. */
+/* The schema with that "$anchor", not in what is data, nor in schemas with an identity of their
+ * own. */
 static const json_t *find_anchor(lull_compiler *c, const json_t *at, const char *name, bool is_root)
 {
     const json_t *found = NULL;
@@ -286,7 +296,8 @@ static const json_t *find_anchor(lull_compiler *c, const json_t *at, const char 
         }
         const char *key;
         json_t *part;
-        json_object_foreach((json_t *)at, key, part) {
+        json_object_foreach((json_t *)at, key, part)
+        {
             static const char *const data[] = {"const", "enum", "default", "examples"};
             bool is_data = false;
             for (int i = 0; i < 4; i++) is_data |= strcmp(key, data[i]) == 0;
@@ -313,7 +324,8 @@ lull_status lull_schema_resolve(lull_compiler *c, uint32_t schema, uint32_t *tar
     if (*text && *text != '#')
         return lull_schema_fail(c, LULL_EUNSUPPORTED, schema, "$ref",
                                 "\"%s\" is another document; copy it under \"$defs\" and refer to "
-                                "#/$defs/…", text);
+                                "#/$defs/…",
+                                text);
     if (*text) text++;
     size_t n = strlen(text);
     char *path = lull_schema_alloc(c, n + 1), *token = lull_schema_alloc(c, n + 1);
@@ -329,9 +341,11 @@ lull_status lull_schema_resolve(lull_compiler *c, uint32_t schema, uint32_t *tar
     if (crosses_id)
         return lull_schema_fail(c, LULL_EUNSUPPORTED, schema, "$ref",
                                 "\"#%s\" leads through a schema with an \"$id\" of its own; leave "
-                                "that out", text);
+                                "that out",
+                                text);
     if (!found)
-        return lull_schema_fail(c, LULL_EINVAL, schema, "$ref", "there is nothing at \"#%s\"", text);
+        return lull_schema_fail(c, LULL_EINVAL, schema, "$ref", "there is nothing at \"#%s\"",
+                                text);
     uint32_t root;
     st = lull_schema_at(c, c->root, ROOT, NULL, NULL, &root);
     if (st != LULL_OK) return st;
@@ -340,12 +354,12 @@ lull_status lull_schema_resolve(lull_compiler *c, uint32_t schema, uint32_t *tar
     return st;
 }
 
-/* ---- schemas of one value ------------------------------------------------------------------------ */
+/* ---- schemas of one value -------------------------------------------------------------------- */
 
 static lull_status check_acyclic(lull_compiler *c, uint32_t schema, size_t depth);
 
-static lull_status check_part(lull_compiler *c, const json_t *part, uint32_t schema, const char *key,
-                              const char *sub_key, size_t depth)
+static lull_status check_part(lull_compiler *c, const json_t *part, uint32_t schema,
+                              const char *key, const char *sub_key, size_t depth)
 {
     if (!part) return LULL_OK;
     uint32_t id;
@@ -353,7 +367,8 @@ static lull_status check_part(lull_compiler *c, const json_t *part, uint32_t sch
     return st == LULL_OK ? check_acyclic(c, id, depth) : st;
 }
 
-/* A schema whose parts for the same value come back to it says nothing: the specification forbids it. */
+/* A schema whose parts for the same value come back to it says nothing: the specification
+ * forbids it. */
 static lull_status check_acyclic(lull_compiler *c, uint32_t schema, size_t depth)
 {
     lull_status st = LULL_OK;
@@ -363,7 +378,8 @@ static lull_status check_acyclic(lull_compiler *c, uint32_t schema, size_t depth
                                 "it is made of itself, by \"$ref\", without end");
     if (depth > MAX_REFERENCES)
         return lull_schema_fail(c, LULL_EFULL, schema, NULL,
-                                "more than %d schemas inside each other for one value", MAX_REFERENCES);
+                                "more than %d schemas inside each other for one value",
+                                MAX_REFERENCES);
     const json_t *value = c->schemas[schema].value;
     c->schemas[schema].is_open = true;
     static const char *const lists[] = {"allOf", "anyOf", "oneOf"};
@@ -377,10 +393,12 @@ static lull_status check_acyclic(lull_compiler *c, uint32_t schema, size_t depth
     }
     static const char *const singles[] = {"not", "if", "then", "else"};
     for (int k = 0; k < 4; k++)
-        LULL_TRY(check_part(c, json_object_get(value, singles[k]), schema, singles[k], NULL, depth + 1));
+        LULL_TRY(
+            check_part(c, json_object_get(value, singles[k]), schema, singles[k], NULL, depth + 1));
     const char *key;
     json_t *part;
-    json_object_foreach(json_object_get(value, "dependentSchemas"), key, part) {
+    json_object_foreach(json_object_get(value, "dependentSchemas"), key, part)
+    {
         LULL_TRY(check_part(c, part, schema, "dependentSchemas", key, depth + 1));
     }
     if (json_object_get(value, "$ref")) {
@@ -401,7 +419,8 @@ int lull_schema_truth(lull_compiler *c, uint32_t schema)
     s->truth = json_is_true(s->value) ? 1 : json_is_false(s->value) ? 2 : 1;
     const char *key;
     json_t *part;
-    json_object_foreach((json_t *)s->value, key, part) {
+    json_object_foreach((json_t *)s->value, key, part)
+    {
         if (lull_schema_is_keyword(key)) s->truth = 3;
         const json_t *of_not = strcmp(key, "not") == 0 ? part : NULL;
         if (json_is_true(of_not) || (json_is_object(of_not) && json_object_size(of_not) == 0)) {
@@ -412,7 +431,7 @@ int lull_schema_truth(lull_compiler *c, uint32_t schema)
     return s->truth;
 }
 
-/* ---- goals -------------------------------------------------------------------------------------- */
+/* ---- goals ----------------------------------------------------------------------------------- */
 
 static int by_schema(const void *a, const void *b)
 {
@@ -444,7 +463,8 @@ static uint32_t *goal_slot(lull_compiler *c, const lull_literal *l, size_t n)
 {
     uint64_t hash = n;
     for (size_t i = 0; i < n; i++)
-        hash = (hash ^ ((uint64_t)l[i].schema << 1 | l[i].is_negated)) * 0x9e3779b97f4a7c15u, hash ^= hash >> 29;
+        hash = (hash ^ ((uint64_t)l[i].schema << 1 | l[i].is_negated)) * 0x9e3779b97f4a7c15u,
+        hash ^= hash >> 29;
     uint32_t mask = c->n_goal_slots - 1;
     for (uint32_t i = (uint32_t)(hash >> 32) & mask;; i = (i + 1) & mask) {
         uint32_t *slot = &c->goal_slots[i];
@@ -502,7 +522,7 @@ lull_status lull_goal_rule(lull_compiler *c, lull_goal goal, lull_expr *out)
     return LULL_OK;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static lull_status write_goal(lull_compiler *c, lull_goal goal)
 {
@@ -521,8 +541,10 @@ static lull_status write_goal(lull_compiler *c, lull_goal goal)
     for (uint32_t i = 0; i < f.n_shapes; i++) {
         const lull_shape *s = &f.shapes[i];
         LULL_TRY(lull_schema_step(c, 1));
-        if (s->types & LULL_JSON_NUMBER) LULL_TRY(lull_numbers_write(c, &s->numbers, &options[n++]));
-        if (s->types & LULL_JSON_STRING) LULL_TRY(lull_strings_write(c, &s->strings, &options[n++]));
+        if (s->types & LULL_JSON_NUMBER)
+            LULL_TRY(lull_numbers_write(c, &s->numbers, &options[n++]));
+        if (s->types & LULL_JSON_STRING)
+            LULL_TRY(lull_strings_write(c, &s->strings, &options[n++]));
         if (s->types & LULL_JSON_ARRAY) LULL_TRY(lull_items_write(c, s, &options[n++]));
         if (s->types & LULL_JSON_OBJECT) LULL_TRY(lull_members_write(c, s, &options[n++]));
     }
@@ -541,8 +563,14 @@ static lull_status parse(lull_compiler *c, const char *schema, size_t n_bytes)
     c->root = json_loadb(schema, n_bytes, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (c->root) return LULL_OK;
     if (json_error_code(&error) == json_error_out_of_memory) return no_memory(c);
-    return lull_fail(c->err, LULL_EINVAL, "the schema is not JSON that can be read: %s (line %d, column %d)",
-                     error.text, error.line, error.column);
+    if (json_error_code(&error) == json_error_numeric_overflow)
+        return lull_fail(
+            c->err, LULL_EUNSUPPORTED,
+            "the schema has a number beyond 64 bits (line %d, column %d); a smaller one would do",
+            error.line, error.column);
+    return lull_fail(c->err, LULL_EINVAL,
+                     "the schema is not JSON that can be read: %s (line %d, column %d)", error.text,
+                     error.line, error.column);
 }
 
 static lull_status compile(lull_compiler *c, lull_expr *start)
@@ -558,8 +586,10 @@ static lull_status compile(lull_compiler *c, lull_expr *start)
     LULL_TRY(lull_schema_at(c, c->root, ROOT, NULL, NULL, &root));
     const lull_char_range space = {' ', ' '};
     lull_expr may_space = lull_expr_repeat(c->g, lull_expr_chars(c->g, &space, 1), 0, 1);
-    c->colon = lull_expr_sequence(c->g, (lull_expr[]){lull_expr_literal(c->g, ":", 1), may_space}, 2);
-    c->comma = lull_expr_sequence(c->g, (lull_expr[]){lull_expr_literal(c->g, ",", 1), may_space}, 2);
+    c->colon =
+        lull_expr_sequence(c->g, (lull_expr[]){lull_expr_literal(c->g, ":", 1), may_space}, 2);
+    c->comma =
+        lull_expr_sequence(c->g, (lull_expr[]){lull_expr_literal(c->g, ",", 1), may_space}, 2);
     c->quote = lull_expr_literal(c->g, "\"", 1);
     const lull_regular *text;
     LULL_TRY(lull_schema_whole(c, "[^]", &text));
@@ -581,8 +611,8 @@ done:
     return st;
 }
 
-lull_status lull_schema_compile(const char *schema, size_t n_bytes, lull_grammar *g, lull_expr *start,
-                                lull_error *err)
+lull_status lull_schema_compile(const char *schema, size_t n_bytes, lull_grammar *g,
+                                lull_expr *start, lull_error *err)
 {
     lull_error own;
     lull_compiler c = {.g = g, .err = err ? err : &own};

@@ -1,11 +1,13 @@
-/* JSON Schema (draft 2020-12) as a grammar: the JSON texts that a schema accepts, in one spelling each.
+/* JSON Schema (draft 2020-12) as a grammar: the JSON texts that a schema accepts, in one
+ * spelling each.
  *
- * The texts have at most one space behind ':' and ',' and no other white space; strings escape only what they
- * must (lull_expr_language, as_json); members come in any order. A number under a bound, a "multipleOf"
- * or "integer" is written without an exponent. "format" is held to, not only noted.
+ * The texts have at most one space behind ':' and ',' and no other white space; strings escape
+ * only what they must (lull_expr_language, as_json); members come in any order. A number under a
+ * bound, a "multipleOf" or "integer" is written without an exponent. "format" is held to, not
+ * only noted.
  *
- * What a grammar cannot hold to is refused, by name and by its place in the schema; nothing is left out
- * silently but keywords that JSON Schema does not know. docs/grammar.md lists them. */
+ * What a grammar cannot hold to is refused, by name and by its place in the schema; nothing is
+ * left out silently but keywords that JSON Schema does not know. docs/json-schema.md lists both. */
 #ifndef LULL_MASK_SCHEMA_H
 #define LULL_MASK_SCHEMA_H
 

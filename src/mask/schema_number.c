@@ -1,6 +1,6 @@
-/* Numbers of a schema, as languages of their decimal texts. Only what no keyword touches may have an exponent;
- * all else is -?(0|[1-9]\d*)(\.\d+)?, where every value has all its texts or none, so that sets of values
- * are sets of texts. */
+/* Numbers of a schema, as languages of their decimal texts. Only what no keyword touches may
+ * have an exponent; all else is -?(0|[1-9]\d*)(\.\d+)?, where every value has all its texts or
+ * none, so that sets of values are sets of texts. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 
 enum { MAX_DIGITS = 700, MAX_REMAINDERS = 5000, NAME_BYTES = 2 * MAX_DIGITS + 40 };
 
-/* ---- decimals ---------------------------------------------------------------------------------------- */
+/* ---- decimals -------------------------------------------------------------------------------- */
 
 /* digits [n], the point behind the first n_whole of them; n_whole may be negative or beyond n. */
 static lull_status make_decimal(lull_compiler *c, const char *digits, int n, int n_whole,
@@ -45,7 +45,8 @@ lull_status lull_decimal_of(lull_compiler *c, uint32_t schema, const char *keywo
     if (json_is_integer(value)) {
         int n = snprintf(text, sizeof text, "%lld", (long long)json_integer_value(value));
         bool is_negative = text[0] == '-';
-        return make_decimal(c, text + is_negative, n - is_negative, n - is_negative, is_negative, out);
+        return make_decimal(c, text + is_negative, n - is_negative, n - is_negative, is_negative,
+                            out);
     }
     double real = json_real_value(value);
     if (!json_is_real(value) || real != real || real - real != 0)
@@ -89,11 +90,11 @@ static bool is_zero(const lull_decimal *d)
 
 static void decimal_text(const lull_decimal *d, char *out, size_t out_bytes)
 {
-    snprintf(out, out_bytes, "%s%s%s%s", d->is_negative ? "-" : "", d->whole, d->fraction[0] ? "." : "",
-             d->fraction);
+    snprintf(out, out_bytes, "%s%s%s%s", d->is_negative ? "-" : "", d->whole,
+             d->fraction[0] ? "." : "", d->fraction);
 }
 
-/* ---- automata over digits ------------------------------------------------------------------------------ */
+/* ---- automata over digits -------------------------------------------------------------------- */
 
 enum { MINUS = 10, POINT = 11, N_SYMBOLS = 12, NOWHERE = UINT32_MAX };
 
@@ -130,7 +131,8 @@ static void lead(machine *m, uint32_t from, int symbol, uint32_t to)
     if (!m->is_failed) m->states[from].next[symbol] = to;
 }
 
-static lull_status finish_machine(lull_compiler *c, machine *m, const char *how, const lull_regular **out)
+static lull_status finish_machine(lull_compiler *c, machine *m, const char *how,
+                                  const lull_regular **out)
 {
     static const int order[N_SYMBOLS] = {MINUS, POINT, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
     static const char names[] = "-.0123456789";
@@ -154,8 +156,9 @@ static lull_status finish_machine(lull_compiler *c, machine *m, const char *how,
 
 enum { LESS = 1, EQUAL = 2, GREATER = 4 };
 
-/* The numbers without a sign whose relation to size d is one of `wanted`: the state that has read nothing. What
- * was read of a whole part is less, equal or greater than as much of d; how long it gets decides first. */
+/* The numbers without a sign whose relation to size d is one of `wanted`: the state that has
+ * read nothing. What was read of a whole part is less, equal or greater than as much of d; how
+ * long it gets decides first. */
 static uint32_t add_sizes(machine *m, const lull_decimal *d, int wanted)
 {
     size_t n = strlen(d->whole), n_fraction = strlen(d->fraction);
@@ -173,14 +176,17 @@ static uint32_t add_sizes(machine *m, const lull_decimal *d, int wanted)
     uint32_t equal_point = add_state(m, false), at = equal_point;
     for (size_t i = 0; i <= n_fraction; i++) {
         int here = i < n_fraction ? d->fraction[i] - '0' : 0;
-        uint32_t next = i == n_fraction && i > 0 ? at : add_state(m, wanted & (i + 1 >= n_fraction ? EQUAL : LESS));
+        uint32_t next = i == n_fraction && i > 0
+                            ? at
+                            : add_state(m, wanted & (i + 1 >= n_fraction ? EQUAL : LESS));
         for (int digit = 0; digit < 10; digit++)
             lead(m, at, digit, digit < here ? less : digit > here ? greater : next);
         at = next;
         if (i == n_fraction)
             for (int digit = 0; digit < 10; digit++) lead(m, at, digit, digit == 0 ? at : greater);
     }
-    int whole_equals = n_fraction ? LESS : EQUAL; /* of the whole part of d itself, without a fraction */
+    int whole_equals =
+        n_fraction ? LESS : EQUAL; /* of the whole part of d itself, without a fraction */
     uint32_t longer = add_state(m, wanted & GREATER);
     lead(m, longer, POINT, greater_point);
     for (int digit = 0; digit < 10; digit++) lead(m, longer, digit, longer);
@@ -212,7 +218,8 @@ static uint32_t add_sizes(machine *m, const lull_decimal *d, int wanted)
 }
 
 /* Numbers by their relation to d: LESS, EQUAL, GREATER or several. */
-static lull_status related(lull_compiler *c, const lull_decimal *d, int wanted, const lull_regular **out)
+static lull_status related(lull_compiler *c, const lull_decimal *d, int wanted,
+                           const lull_regular **out)
 {
     char how[NAME_BYTES], text[NAME_BYTES - 20];
     decimal_text(d, text, sizeof text);
@@ -260,8 +267,8 @@ done:
     return st;
 }
 
-/* Multiples of n * 10^zeros, zeros >= 0: a state is (remainder by n of what stands in front of the last zeros, how many
- * of those there are, `zeros` at most). */
+/* Multiples of n * 10^zeros, zeros >= 0: a state is (remainder by n of what stands in front of
+ * the last zeros, how many of those there are, `zeros` at most). */
 static void add_multiples(machine *m, uint32_t n, uint32_t zeros)
 {
     uint32_t start = add_state(m, false), sign = add_state(m, false), zero = add_state(m, true);
@@ -289,8 +296,9 @@ static void add_multiples(machine *m, uint32_t n, uint32_t zeros)
         }
 }
 
-/* Multiples of n / 10^places, places > 0: a state is (remainder by n of what was read, digits behind the point).
- */
+/* Multiples of n / 10^places, places > 0: a state is (remainder by n of what was read, digits
+ * behind the point).
+ * */
 static void add_fractions(machine *m, uint32_t n, uint32_t places)
 {
     uint32_t start = add_state(m, false), sign = add_state(m, false), zero = add_state(m, true);
@@ -330,15 +338,18 @@ lull_status lull_number_multiple(lull_compiler *c, uint32_t schema, const lull_d
 {
     char how[NAME_BYTES], digits[NAME_BYTES];
     if (of->is_negative || is_zero(of))
-        return lull_schema_fail(c, LULL_EINVAL, schema, "multipleOf", "a number above 0 is wanted here");
+        return lull_schema_fail(c, LULL_EINVAL, schema, "multipleOf",
+                                "a number above 0 is wanted here");
     decimal_text(of, digits, sizeof digits - 10);
     snprintf(how, sizeof how, "multiple %.*s", NAME_BYTES - 20, digits);
     *out = lull_schema_known(c, how);
     if (*out) return LULL_OK;
     size_t places = strlen(of->fraction), zeros = 0;
     snprintf(digits, sizeof digits, "%s%s", of->whole, of->fraction);
-    for (size_t n = strlen(digits); places == 0 && n > 1 && digits[n - 1] == '0'; zeros++) digits[--n] = '\0';
-    unsigned long long n = strlen(digits) > 15 + places ? MAX_REMAINDERS : strtoull(digits, NULL, 10);
+    for (size_t n = strlen(digits); places == 0 && n > 1 && digits[n - 1] == '0'; zeros++)
+        digits[--n] = '\0';
+    unsigned long long n =
+        strlen(digits) > 15 + places ? MAX_REMAINDERS : strtoull(digits, NULL, 10);
     if (n * (zeros + places + 2) >= MAX_REMAINDERS)
         return lull_schema_refuse(c, schema, "multipleOf",
                                   "a number with fewer digits would do, such as 0.01 or 250");
@@ -348,7 +359,7 @@ lull_status lull_number_multiple(lull_compiler *c, uint32_t schema, const lull_d
     return finish_machine(c, &m, how, out);
 }
 
-/* ---- numbers of a shape -------------------------------------------------------------------------------- */
+/* ---- numbers of a shape ---------------------------------------------------------------------- */
 
 static bool is_any(const lull_numbers *n)
 {
@@ -365,7 +376,8 @@ static lull_status filter_list(lull_compiler *c, lull_numbers *n)
         char text[NAME_BYTES];
         int low = n->min ? lull_decimal_compare(d, n->min) : 1;
         int high = n->max ? lull_decimal_compare(d, n->max) : -1;
-        bool is_low = low < 0 || (low == 0 && n->is_above), is_high = high > 0 || (high == 0 && n->is_below);
+        bool is_low = low < 0 || (low == 0 && n->is_above),
+             is_high = high > 0 || (high == 0 && n->is_below);
         bool is_in = !is_low && !is_high && (!n->is_integer || lull_decimal_is_integer(d));
         decimal_text(d, text, sizeof text);
         for (const lull_languages *l = n->in; l && is_in; l = l->next)
@@ -399,7 +411,8 @@ lull_status lull_numbers_settle(lull_compiler *c, lull_numbers *n, bool *is_empt
         LULL_TRY(lull_number_integer(c, &one));
         LULL_TRY(lull_schema_both(c, all, one, &all));
     }
-    for (const lull_languages *l = n->in; l; l = l->next) LULL_TRY(lull_schema_both(c, all, l->language, &all));
+    for (const lull_languages *l = n->in; l; l = l->next)
+        LULL_TRY(lull_schema_both(c, all, l->language, &all));
     if (n->min || n->max || (n->in && n->in->next)) {
         *n = (lull_numbers){.is_integer = n->is_integer};
         LULL_TRY(lull_languages_add(c, &n->in, all, false));

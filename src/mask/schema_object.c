@@ -1,4 +1,5 @@
-/* Arrays and objects of a shape: which goal each item and member has, and the expressions of all. */
+/* Arrays and objects of a shape: which goal each item and member has, and the expressions of
+ * all. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,10 @@ static lull_status no_memory(lull_compiler *c)
     return lull_fail(c->err, LULL_ENOMEM, "no memory for the schema");
 }
 
-/* ---- which schemas a member has ------------------------------------------------------------------------ */
+/* ---- which schemas a member has -------------------------------------------------------------- */
 
-/* A key; or, without a name, one of a cell: the keys that no schema names, and that match these patterns only. */
+/* A key; or, without a name, one of a cell: the keys that no schema names, and that match these
+ * patterns only. */
 typedef struct key_class {
     const char *name;
     size_t n_bytes;
@@ -53,7 +55,8 @@ static lull_status match_pattern(lull_compiler *c, uint32_t schema, const key_cl
                                  const char *pattern, bool *is_in)
 {
     const lull_regular *language;
-    lull_status st = lull_schema_pattern(c, schema, "patternProperties", pattern, strlen(pattern), &language);
+    lull_status st =
+        lull_schema_pattern(c, schema, "patternProperties", pattern, strlen(pattern), &language);
     if (st != LULL_OK) return st;
     if (key->name) *is_in = lull_regular_matches(language, key->name, key->n_bytes);
     for (size_t i = 0; !key->name && i < key->n_matched; i++) *is_in |= key->matched[i] == language;
@@ -61,17 +64,20 @@ static lull_status match_pattern(lull_compiler *c, uint32_t schema, const key_cl
 }
 
 /* "properties", "patternProperties", "additionalProperties" of one schema, for a key. */
-static lull_status collect_own(lull_compiler *c, uint32_t schema, const key_class *key, literals *out)
+static lull_status collect_own(lull_compiler *c, uint32_t schema, const key_class *key,
+                               literals *out)
 {
     const json_t *value = c->schemas[schema].value;
-    const json_t *named = key->name ? json_object_get(json_object_get(value, "properties"), key->name) : NULL;
+    const json_t *named =
+        key->name ? json_object_get(json_object_get(value, "properties"), key->name) : NULL;
     const json_t *rest = json_object_get(value, "additionalProperties");
     bool is_known = named != NULL;
     lull_status st = LULL_OK;
     const char *pattern;
     json_t *part;
     if (named) LULL_TRY(add_schema(c, out, named, schema, "properties", key->name));
-    json_object_foreach(json_object_get(value, "patternProperties"), pattern, part) {
+    json_object_foreach(json_object_get(value, "patternProperties"), pattern, part)
+    {
         bool is_in = false;
         LULL_TRY(match_pattern(c, schema, key, pattern, &is_in));
         if (is_in) LULL_TRY(add_schema(c, out, part, schema, "patternProperties", pattern));
@@ -93,7 +99,8 @@ static lull_status is_evaluated(lull_compiler *c, uint32_t schema, const key_cla
     if (json_object_get(value, "additionalProperties") ||
         (key->name && json_object_get(json_object_get(value, "properties"), key->name)))
         *out = true;
-    json_object_foreach(json_object_get(value, "patternProperties"), pattern, part) {
+    json_object_foreach(json_object_get(value, "patternProperties"), pattern, part)
+    {
         bool is_in = false;
         LULL_TRY(match_pattern(c, schema, key, pattern, &is_in));
         *out |= is_in;
@@ -110,7 +117,8 @@ done:
     return st;
 }
 
-static lull_status collect(lull_compiler *c, const lull_shape *s, const key_class *key, literals *out)
+static lull_status collect(lull_compiler *c, const lull_shape *s, const key_class *key,
+                           literals *out)
 {
     lull_status st = LULL_OK;
     for (const lull_part *p = s->objects; p; p = p->next) {
@@ -123,7 +131,8 @@ static lull_status collect(lull_compiler *c, const lull_shape *s, const key_clas
         const char *keyword = "unevaluatedProperties";
         LULL_TRY(is_evaluated(c, p->schema, key, &is_known));
         if (!is_known)
-            LULL_TRY(add_schema(c, out, json_object_get(c->schemas[p->schema].value, keyword), p->schema, keyword, NULL));
+            LULL_TRY(add_schema(c, out, json_object_get(c->schemas[p->schema].value, keyword),
+                                p->schema, keyword, NULL));
     }
     for (const lull_fact *f = s->rules; f && key->name; f = f->next)
         if (strcmp(f->key, key->name) == 0)
@@ -144,7 +153,8 @@ done:
     return st;
 }
 
-static lull_status is_name(lull_compiler *c, const lull_shape *s, const char *name, size_t n_bytes, bool *out)
+static lull_status is_name(lull_compiler *c, const lull_shape *s, const char *name, size_t n_bytes,
+                           bool *out)
 {
     const lull_goal_facts *names;
     *out = true;
@@ -157,8 +167,8 @@ static lull_status is_name(lull_compiler *c, const lull_shape *s, const char *na
     return st;
 }
 
-static lull_status class_goal(lull_compiler *c, const lull_shape *s, const key_class *key, bool is_possible,
-                              lull_goal *out)
+static lull_status class_goal(lull_compiler *c, const lull_shape *s, const key_class *key,
+                              bool is_possible, lull_goal *out)
 {
     literals all = {0};
     lull_status st;
@@ -179,7 +189,7 @@ lull_status lull_member_goal(lull_compiler *c, const lull_shape *s, const char *
     return st == LULL_OK ? class_goal(c, s, &named, is_possible, out) : st;
 }
 
-/* ---- objects ------------------------------------------------------------------------------------------------ */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 typedef struct object_writer {
     const lull_shape *s;
@@ -209,18 +219,22 @@ static lull_status gather_names(lull_compiler *c, object_writer *w)
     json_t *part;
     for (const lull_part *p = w->s->objects; p; p = p->next) {
         const json_t *value = c->schemas[p->schema].value;
-        json_object_foreach(json_object_get(value, "properties"), name, part) {
+        json_object_foreach(json_object_get(value, "properties"), name, part)
+        {
             LULL_TRY(add_name(c, w, name, MAY_BE));
         }
-        json_object_foreach(json_object_get(value, "patternProperties"), name, part) {
+        json_object_foreach(json_object_get(value, "patternProperties"), name, part)
+        {
             const lull_regular *language;
             bool is_new = true;
-            LULL_TRY(lull_schema_pattern(c, p->schema, "patternProperties", name, strlen(name), &language));
+            LULL_TRY(lull_schema_pattern(c, p->schema, "patternProperties", name, strlen(name),
+                                         &language));
             for (size_t i = 0; i < w->n_patterns; i++) is_new &= w->patterns[i] != language;
             if (!is_new) continue;
             if (w->n_patterns == MAX_PATTERNS)
                 return lull_schema_fail(c, LULL_EFULL, p->schema, "patternProperties",
-                                        "more than %d patterns for the keys of one object", MAX_PATTERNS);
+                                        "more than %d patterns for the keys of one object",
+                                        MAX_PATTERNS);
             w->patterns[w->n_patterns++] = language;
         }
     }
@@ -258,7 +272,8 @@ static lull_status write_named(lull_compiler *c, object_writer *w)
     lull_status st = LULL_OK;
     w->members = malloc((json_object_size(w->names) + 1) * sizeof *w->members);
     if (!w->members) return no_memory(c);
-    json_object_foreach(w->names, name, how) {
+    json_object_foreach(w->names, name, how)
+    {
         if (json_integer_value(how) == MUST_NOT_BE) continue;
         bool is_required = json_integer_value(how) == MUST_BE, is_empty;
         lull_goal goal;
@@ -270,8 +285,8 @@ static lull_status write_named(lull_compiler *c, object_writer *w)
         LULL_TRY(lull_goal_rule(c, goal, &value));
         LULL_TRY(lull_text_quote(c, (lull_text){name, strlen(name)}, &quoted));
         lull_expr key = lull_expr_literal(c->g, quoted.bytes, quoted.n_bytes);
-        w->members[w->n_members++] =
-            (lull_member){lull_expr_sequence(c->g, (lull_expr[]){key, c->colon, value}, 3), is_required};
+        w->members[w->n_members++] = (lull_member){
+            lull_expr_sequence(c->g, (lull_expr[]){key, c->colon, value}, 3), is_required};
         w->n_required += is_required;
     }
 done:
@@ -303,7 +318,8 @@ static lull_status other_keys(lull_compiler *c, object_writer *w, const lull_reg
         const lull_regular *named, *others;
         lull_text *texts = malloc(n_names * sizeof *texts);
         if (!texts) return no_memory(c);
-        json_object_foreach(w->names, name, how) {
+        json_object_foreach(w->names, name, how)
+        {
             texts[n++] = (lull_text){name, strlen(name)};
         }
         lull_texts_sort(texts, &n);
@@ -380,7 +396,8 @@ static lull_status write_others(lull_compiler *c, object_writer *w)
             lull_expr body = lull_expr_language(c->g, cells[i].keys, true);
             text = lull_expr_sequence(c->g, (lull_expr[]){c->quote, body, c->quote}, 3);
         }
-        w->others[w->n_others++] = lull_expr_sequence(c->g, (lull_expr[]){text, c->colon, value}, 3);
+        w->others[w->n_others++] =
+            lull_expr_sequence(c->g, (lull_expr[]){text, c->colon, value}, 3);
     }
 done:
     free(cells);
@@ -403,17 +420,20 @@ lull_status lull_members_write(lull_compiler *c, const lull_shape *s, lull_expr 
     LULL_TRY(gather_listed(c, &w, &is_listed));
     LULL_TRY(write_named(c, &w));
     if (!is_listed) LULL_TRY(write_others(c, &w));
-    /* Other keys may come twice, and then count once. One more than what is required is one more in any case. */
+    /* Other keys may come twice, and then count once. One more than what is required is one more
+     * in any case. */
     if (min > w.n_required + 1 && w.n_others > 0) {
-        LULL_TRY(lull_schema_refuse(c, s->min_members_by,
-                                    "minProperties", "1 would do, or \"additionalProperties\": false"));
+        LULL_TRY(lull_schema_refuse(c, s->min_members_by, "minProperties",
+                                    "1 would do, or \"additionalProperties\": false"));
     }
     if (min <= w.n_required) min = 0;
     lull_expr others = lull_expr_choice(c->g, w.others, w.n_others);
-    lull_expr members = lull_expr_members(c->g, w.members, w.n_members, others, c->comma, as_count(min),
-                                          as_count(s->max_members));
-    *out = lull_expr_sequence(c->g, (lull_expr[]){lull_expr_literal(c->g, "{", 1), members,
-                                                  lull_expr_literal(c->g, "}", 1)}, 3);
+    lull_expr members = lull_expr_members(c->g, w.members, w.n_members, others, c->comma,
+                                          as_count(min), as_count(s->max_members));
+    *out = lull_expr_sequence(
+        c->g,
+        (lull_expr[]){lull_expr_literal(c->g, "{", 1), members, lull_expr_literal(c->g, "}", 1)},
+        3);
 done:
     json_decref(w.names);
     free(w.members);
@@ -421,7 +441,7 @@ done:
     return st;
 }
 
-/* ---- arrays ------------------------------------------------------------------------------------------------ */
+/* ---- arrays ---------------------------------------------------------------------------------- */
 
 /* How many items a schema, or one that it is made of, speaks of; SIZE_MAX: all. */
 static lull_status n_evaluated(lull_compiler *c, uint32_t schema, size_t *out)
@@ -464,23 +484,28 @@ static lull_status collect_item(lull_compiler *c, const lull_shape *s, size_t in
     lull_status st = LULL_OK;
     for (const lull_part *p = s->arrays; p; p = p->next) {
         const json_t *value = c->schemas[p->schema].value;
-        const json_t *prefix = json_object_get(value, "prefixItems"), *items = json_object_get(value, "items");
+        const json_t *prefix = json_object_get(value, "prefixItems"),
+                     *items = json_object_get(value, "items");
         LULL_TRY(lull_schema_step(c, 1));
         if (p->is_closed) {
             size_t n = 0;
             LULL_TRY(n_evaluated(c, p->schema, &n));
             const char *keyword = "unevaluatedItems";
-            if (index >= n) LULL_TRY(add_schema(c, out, json_object_get(value, keyword), p->schema, keyword, NULL));
+            if (index >= n)
+                LULL_TRY(
+                    add_schema(c, out, json_object_get(value, keyword), p->schema, keyword, NULL));
         } else if (index < json_array_size(prefix)) {
             char name[24];
             snprintf(name, sizeof name, "%zu", index);
-            LULL_TRY(add_schema(c, out, json_array_get(prefix, index), p->schema, "prefixItems", name));
+            LULL_TRY(
+                add_schema(c, out, json_array_get(prefix, index), p->schema, "prefixItems", name));
         } else if (items) {
             LULL_TRY(add_schema(c, out, items, p->schema, "items", NULL));
         }
     }
     for (const lull_fact *f = s->item_facts; f; f = f->next)
-        if (f->n_key == index) LULL_TRY(add_literal(c, out, f->literal.schema, f->literal.is_negated));
+        if (f->n_key == index)
+            LULL_TRY(add_literal(c, out, f->literal.schema, f->literal.is_negated));
     for (size_t i = 0; i < s->n_every_item; i++)
         LULL_TRY(add_literal(c, out, s->every_item[i].schema, s->every_item[i].is_negated));
 done:
@@ -507,8 +532,9 @@ static lull_status item_rule(lull_compiler *c, const lull_shape *s, size_t index
 
 static lull_expr in_brackets(lull_compiler *c, lull_expr body)
 {
-    return lull_expr_sequence(c->g, (lull_expr[]){lull_expr_literal(c->g, "[", 1), body,
-                                                  lull_expr_literal(c->g, "]", 1)}, 3);
+    return lull_expr_sequence(
+        c->g, (lull_expr[]){lull_expr_literal(c->g, "[", 1), body, lull_expr_literal(c->g, "]", 1)},
+        3);
 }
 
 static lull_expr after_comma(lull_compiler *c, lull_expr item)
@@ -550,7 +576,8 @@ static lull_status write_set(lull_compiler *c, const lull_shape *s, lull_goal go
     if (types & LULL_JSON_TRUE) members[n++].text = lull_expr_literal(c->g, "true", 4);
     for (size_t i = 0; i < n_texts; i++)
         members[n++].text = lull_expr_literal(c->g, texts[i].bytes, texts[i].n_bytes);
-    for (size_t i = 0; i < n_numbers; i++) LULL_TRY(lull_decimal_write(c, numbers[i], &members[n++].text));
+    for (size_t i = 0; i < n_numbers; i++)
+        LULL_TRY(lull_decimal_write(c, numbers[i], &members[n++].text));
     for (size_t i = 0; i < n; i++) members[i].is_required = false;
     *out = in_brackets(c, lull_expr_members(c->g, members, n, lull_expr_never(c->g), c->comma,
                                             as_count(s->min_items), as_count(s->max_items)));
@@ -559,7 +586,8 @@ done:
     return st;
 }
 
-static lull_status write_unique(lull_compiler *c, const lull_shape *s, size_t n_prefix, lull_expr *out)
+static lull_status write_unique(lull_compiler *c, const lull_shape *s, size_t n_prefix,
+                                lull_expr *out)
 {
     lull_goal goal;
     lull_status st;
@@ -582,12 +610,14 @@ done:
     return st;
 }
 
-/* Items with so many among them that satisfy "contains": those that do not, then one that does with more that do
- * not behind it, so many times. */
-static lull_status write_contains(lull_compiler *c, const lull_shape *s, size_t n_prefix, lull_expr *out)
+/* Items with so many among them that satisfy "contains": those that do not, then one that does
+ * with more that do not behind it, so many times. */
+static lull_status write_contains(lull_compiler *c, const lull_shape *s, size_t n_prefix,
+                                  lull_expr *out)
 {
     const json_t *value = c->schemas[s->contains].value;
-    const json_t *v_min = json_object_get(value, "minContains"), *v_max = json_object_get(value, "maxContains");
+    const json_t *v_min = json_object_get(value, "minContains"),
+                 *v_max = json_object_get(value, "maxContains");
     uint32_t wanted, min = v_min ? as_count((uint64_t)json_number_value(v_min)) : 1;
     uint32_t max = v_max ? as_count((uint64_t)json_number_value(v_max)) : LULL_UNBOUNDED;
     literals with = {0}, without = {0};
@@ -595,9 +625,11 @@ static lull_status write_contains(lull_compiler *c, const lull_shape *s, size_t 
     lull_expr is_it, is_not;
     lull_status st;
     if (n_prefix > 0 || s->min_items > min || (s->max_items < LULL_UNBOUNDED))
-        return lull_schema_refuse(c, s->contains, "contains",
-                                  "it may not stand with \"prefixItems\", \"minItems\" or \"maxItems\"");
-    LULL_TRY(lull_schema_at(c, json_object_get(value, "contains"), s->contains, "contains", NULL, &wanted));
+        return lull_schema_refuse(
+            c, s->contains, "contains",
+            "it may not stand with \"prefixItems\", \"minItems\" or \"maxItems\"");
+    LULL_TRY(lull_schema_at(c, json_object_get(value, "contains"), s->contains, "contains", NULL,
+                            &wanted));
     LULL_TRY(collect_item(c, s, 0, &with));
     LULL_TRY(add_literal(c, &with, wanted, false));
     LULL_TRY(lull_goal_of(c, with.items, with.n, &goal));
@@ -637,10 +669,13 @@ lull_status lull_items_write(lull_compiler *c, const lull_shape *s, lull_expr *o
     uint64_t min_rest = min > n_prefix ? min - n_prefix : 0;
     uint64_t max_rest = max == UINT64_MAX ? max : max - n_prefix;
     if (n_prefix == 0) {
-        uint64_t min_more = min_rest ? min_rest - 1 : 0, max_more = max_rest == UINT64_MAX ? max_rest : max_rest - 1;
-        lull_expr more = lull_expr_repeat(c->g, after_comma(c, item), as_count(min_more), as_count(max_more));
+        uint64_t min_more = min_rest ? min_rest - 1 : 0,
+                 max_more = max_rest == UINT64_MAX ? max_rest : max_rest - 1;
+        lull_expr more =
+            lull_expr_repeat(c->g, after_comma(c, item), as_count(min_more), as_count(max_more));
         lull_expr some = lull_expr_sequence(c->g, (lull_expr[]){item, more}, 2);
-        body = max_rest == 0 ? lull_expr_empty(c->g) : lull_expr_repeat(c->g, some, min_rest > 0, 1);
+        body =
+            max_rest == 0 ? lull_expr_empty(c->g) : lull_expr_repeat(c->g, some, min_rest > 0, 1);
     } else {
         body = lull_expr_repeat(c->g, after_comma(c, item), as_count(min_rest), as_count(max_rest));
     }

@@ -1,5 +1,5 @@
-/* From goals to shapes: the keywords that offer a choice are decided, one shape for each way, and shapes that
- * nothing satisfies are dropped as early as that shows. */
+/* From goals to shapes: the keywords that offer a choice are decided, one shape for each way,
+ * and shapes that nothing satisfies are dropped as early as that shows. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,8 @@ lull_status lull_shape_add(lull_compiler *c, lull_work *w, const lull_shape *s)
         uint32_t at = s->todo ? s->todo->schema : s->choices ? s->choices->schema : 0;
         return lull_schema_fail(c, LULL_EFULL, at, NULL,
                                 "more than %d combinations of \"anyOf\", \"oneOf\", \"if\" and the "
-                                "like for one value; fewer would do", LULL_SCHEMA_MAX_SHAPES);
+                                "like for one value; fewer would do",
+                                LULL_SCHEMA_MAX_SHAPES);
     }
     if (w->n == w->cap) {
         uint32_t more = w->cap ? 2 * w->cap : 8;
@@ -50,12 +51,13 @@ lull_status lull_shape_fact(lull_compiler *c, lull_shape *s, const char *key, in
     lull_fact *fact = lull_schema_alloc(c, sizeof *fact);
     if (!fact) return c->err->code;
     const lull_fact **list = kind == LULL_FACT_HOLDS ? &s->rules : &s->facts;
-    *fact = (lull_fact){.key = key, .n_key = strlen(key), .kind = kind, .literal = literal, .next = *list};
+    *fact = (lull_fact){
+        .key = key, .n_key = strlen(key), .kind = kind, .literal = literal, .next = *list};
     *list = fact;
     return LULL_OK;
 }
 
-/* ---- what nothing satisfies ----------------------------------------------------------------------- */
+/* ---- what nothing satisfies ------------------------------------------------------------------ */
 
 static bool is_absent(const lull_shape *s, const char *key)
 {
@@ -151,14 +153,15 @@ lull_status lull_goal_is_empty(lull_compiler *c, lull_goal goal, bool is_exact, 
     return LULL_OK;
 }
 
-/* ---- choices -------------------------------------------------------------------------------------- */
+/* ---- choices --------------------------------------------------------------------------------- */
 
 /* is_rough: for the question whether anything is possible: denials and "oneOf" may admit more. */
 static lull_status expand(lull_compiler *c, const lull_shape *from, bool is_rough, lull_work *out,
                           bool *is_unsure);
 
 /* Whether schemas a and b exclude each other beside what s asks already. */
-static lull_status are_disjoint(lull_compiler *c, const lull_shape *s, uint32_t a, uint32_t b, bool *out)
+static lull_status are_disjoint(lull_compiler *c, const lull_shape *s, uint32_t a, uint32_t b,
+                                bool *out)
 {
     lull_work found = {0};
     lull_shape both = *s;
@@ -207,7 +210,8 @@ done:
 }
 
 /* Each branch, and not those of the others that may hold with it. */
-static lull_status choose_one(lull_compiler *c, const lull_shape *s, uint32_t schema, lull_work *out)
+static lull_status choose_one(lull_compiler *c, const lull_shape *s, uint32_t schema,
+                              lull_work *out)
 {
     size_t n = json_array_size(json_object_get(c->schemas[schema].value, "oneOf"));
     lull_status st = lull_schema_step(c, n * n);
@@ -240,7 +244,8 @@ done:
 static lull_status choose_if(lull_compiler *c, const lull_shape *s, uint32_t schema, lull_work *out)
 {
     const json_t *value = c->schemas[schema].value;
-    const json_t *then = json_object_get(value, "then"), *otherwise = json_object_get(value, "else");
+    const json_t *then = json_object_get(value, "then"),
+                 *otherwise = json_object_get(value, "else");
     uint32_t condition, consequence;
     lull_shape yes = *s, no = *s;
     lull_status st;
@@ -261,7 +266,8 @@ done:
     return st;
 }
 
-static lull_status choose_value(lull_compiler *c, const lull_shape *s, uint32_t schema, lull_work *out)
+static lull_status choose_value(lull_compiler *c, const lull_shape *s, uint32_t schema,
+                                lull_work *out)
 {
     const json_t *list = json_object_get(c->schemas[schema].value, "enum");
     const json_t *one = json_object_get(c->schemas[schema].value, "const");
@@ -270,7 +276,9 @@ static lull_status choose_value(lull_compiler *c, const lull_shape *s, uint32_t 
     lull_status st = scalars ? LULL_OK : no_memory(c);
     for (size_t i = 0; i < n && st == LULL_OK; i++) {
         const json_t *v = list ? json_array_get(list, i) : one;
-        uint8_t type = json_is_array(v) ? LULL_JSON_ARRAY : json_is_object(v) ? LULL_JSON_OBJECT : 0;
+        uint8_t type = json_is_array(v)    ? LULL_JSON_ARRAY
+                       : json_is_object(v) ? LULL_JSON_OBJECT
+                                           : 0;
         if (!type) scalars[n_scalars++] = v;
         if (!(s->types & type)) continue;
         lull_shape alternative = *s;
@@ -293,17 +301,20 @@ done:
 static json_t *member_at(const json_t *object, size_t index, const char **key)
 {
     json_t *part;
-    json_object_foreach((json_t *)object, *key, part) {
+    json_object_foreach((json_t *)object, *key, part)
+    {
         if (index-- == 0) return part;
     }
     return NULL;
 }
 
-/* "dependentRequired", "dependentSchemas": the key is absent; or it is there, with what it brings. */
+/* "dependentRequired", "dependentSchemas": the key is absent; or it is there, with what it
+ * brings. */
 static lull_status choose_absent(lull_compiler *c, const lull_shape *s, const lull_todo *todo,
                                  lull_work *out)
 {
-    const char *keyword = todo->kind == LULL_TODO_NEEDS_KEYS ? "dependentRequired" : "dependentSchemas";
+    const char *keyword =
+        todo->kind == LULL_TODO_NEEDS_KEYS ? "dependentRequired" : "dependentSchemas";
     const json_t *all = json_object_get(c->schemas[todo->schema].value, keyword);
     const char *key;
     const json_t *needs = member_at(all, todo->index, &key);
@@ -317,7 +328,8 @@ static lull_status choose_absent(lull_compiler *c, const lull_shape *s, const lu
         for (size_t i = 0; i < json_array_size(needs); i++) {
             const char *other = json_string_value(json_array_get(needs, i));
             if (!other)
-                return lull_schema_fail(c, LULL_EINVAL, todo->schema, keyword, "lists of keys are wanted");
+                return lull_schema_fail(c, LULL_EINVAL, todo->schema, keyword,
+                                        "lists of keys are wanted");
             LULL_TRY(lull_shape_fact(c, &with, other, LULL_FACT_REQUIRED, none));
         }
     } else {
@@ -331,14 +343,16 @@ done:
     return st;
 }
 
-static lull_status choose(lull_compiler *c, const lull_shape *s, const lull_todo *todo, bool is_rough,
-                          lull_work *out)
+static lull_status choose(lull_compiler *c, const lull_shape *s, const lull_todo *todo,
+                          bool is_rough, lull_work *out)
 {
     switch ((lull_todo_kind)todo->kind) {
-    case LULL_TODO_FAILS: return is_rough ? lull_shape_add(c, out, s) : lull_shape_fail(c, s, todo->schema, out);
+    case LULL_TODO_FAILS:
+        return is_rough ? lull_shape_add(c, out, s) : lull_shape_fail(c, s, todo->schema, out);
     case LULL_TODO_ANY_OF: return choose_any(c, s, todo->schema, "anyOf", out);
     case LULL_TODO_ONE_OF:
-        return is_rough ? choose_any(c, s, todo->schema, "oneOf", out) : choose_one(c, s, todo->schema, out);
+        return is_rough ? choose_any(c, s, todo->schema, "oneOf", out)
+                        : choose_one(c, s, todo->schema, out);
     case LULL_TODO_IF: return choose_if(c, s, todo->schema, out);
     case LULL_TODO_ENUM: return choose_value(c, s, todo->schema, out);
     case LULL_TODO_NEEDS_KEYS:
@@ -367,7 +381,7 @@ static lull_status expand(lull_compiler *c, const lull_shape *from, bool is_roug
         }
         if (!s.types) continue;
         LULL_TRY(settle(c, &s));
-        if (s.choices && has_branched) LULL_TRY(look_below(c, &s, false, PRUNE_LOOK));
+        if (s.choices && has_branched) LULL_TRY(look_below(c, &s, true, PRUNE_LOOK));
         if (!s.types) {
             *is_unsure |= s.is_unsure;
             continue;
@@ -393,7 +407,7 @@ done:
     return st;
 }
 
-/* ---- goals ------------------------------------------------------------------------------------------ */
+/* ---- goals ----------------------------------------------------------------------------------- */
 
 /* Whether b admits nothing of that type that a does not, for the plain cases. */
 static bool covers(const lull_shape *a, const lull_shape *b, uint8_t type)
@@ -403,25 +417,25 @@ static bool covers(const lull_shape *a, const lull_shape *b, uint8_t type)
     switch (type) {
     case LULL_JSON_NUMBER:
         if (!m->list && !m->min && !m->max && !m->is_integer && !m->in) return true;
-        return m->list == n->list && m->n_list == n->n_list && m->min == n->min && m->max == n->max &&
-               m->in == n->in && m->is_integer == n->is_integer && m->is_above == n->is_above &&
-               m->is_below == n->is_below;
+        return m->list == n->list && m->n_list == n->n_list && m->min == n->min &&
+               m->max == n->max && m->in == n->in && m->is_integer == n->is_integer &&
+               m->is_above == n->is_above && m->is_below == n->is_below;
     case LULL_JSON_STRING:
         if (!r->list && r->min == 0 && r->max == LULL_REGULAR_ANY && !r->in) return true;
-        return r->list == s->list && r->n_list == s->n_list && r->min == s->min && r->max == s->max &&
-               r->in == s->in;
+        return r->list == s->list && r->n_list == s->n_list && r->min == s->min &&
+               r->max == s->max && r->in == s->in;
     case LULL_JSON_ARRAY:
         return (!a->arrays || a->arrays == b->arrays) &&
                (!a->item_facts || a->item_facts == b->item_facts) &&
                (!a->n_every_item || a->every_item == b->every_item) &&
                (a->unique == NONE || a->unique == b->unique) &&
-               (a->contains == NONE || a->contains == b->contains) && a->min_items <= b->min_items &&
-               a->max_items >= b->max_items;
+               (a->contains == NONE || a->contains == b->contains) &&
+               a->min_items <= b->min_items && a->max_items >= b->max_items;
     case LULL_JSON_OBJECT:
         return (!a->objects || a->objects == b->objects) && (!a->facts || a->facts == b->facts) &&
                (!a->rules || a->rules == b->rules) &&
-               (!a->n_key_names || a->key_names == b->key_names) && a->min_members <= b->min_members &&
-               a->max_members >= b->max_members;
+               (!a->n_key_names || a->key_names == b->key_names) &&
+               a->min_members <= b->min_members && a->max_members >= b->max_members;
     default: return true;
     }
 }
@@ -455,7 +469,8 @@ lull_status lull_goal_expand(lull_compiler *c, lull_goal goal)
     c->goals[goal].is_open = true;
     for (size_t i = c->goals[goal].n_literals; i-- > 0;) {
         lull_literal l = c->goals[goal].literals[i];
-        LULL_TRY(lull_shape_todo(c, &any, l.is_negated ? LULL_TODO_FAILS : LULL_TODO_HOLDS, l.schema, 0));
+        LULL_TRY(lull_shape_todo(c, &any, l.is_negated ? LULL_TODO_FAILS : LULL_TODO_HOLDS,
+                                 l.schema, 0));
     }
     LULL_TRY(expand(c, &any, false, &found, &is_unsure));
     drop_covered(&found);

@@ -9,7 +9,7 @@
 
 enum { NAME_BYTES = 80, MAX_DEPTH = 60 };
 
-/* ---- languages, each made once ---------------------------------------------------------------------- */
+/* ---- languages, each made once --------------------------------------------------------------- */
 
 lull_status lull_language_failed(lull_compiler *c, lull_status st)
 {
@@ -37,12 +37,14 @@ lull_status lull_schema_keep(lull_compiler *c, const char *how, lull_regular *la
     }
     c->languages[c->n_languages++] = language;
     c->n_states += lull_regular_n_states(language);
-    if (how && json_object_set_new(c->known, how, json_integer((json_int_t)c->n_languages - 1)) != 0)
+    if (how &&
+        json_object_set_new(c->known, how, json_integer((json_int_t)c->n_languages - 1)) != 0)
         return lull_fail(c->err, LULL_ENOMEM, "no memory for the schema");
     if (c->n_states > LULL_SCHEMA_MAX_STATES)
-        st = lull_schema_fail(c, LULL_EFULL, c->here, NULL,
-                              "the patterns, lengths and keys up to here are too much together; fewer or "
-                              "simpler ones would do");
+        st = lull_schema_fail(
+            c, LULL_EFULL, c->here, NULL,
+            "the patterns, lengths and keys up to here are too much together; fewer or "
+            "simpler ones would do");
     return st;
 no_memory:
     lull_regular_free(language);
@@ -165,8 +167,10 @@ lull_status lull_schema_one_of(lull_compiler *c, const lull_text *texts, size_t 
                    memcmp(texts[end].bytes + r.at, s, (size_t)length) == 0)
                 end++;
             lull_dfa_add_edge(&d, ch, ch, (uint32_t)n_runs);
-            if (n_runs > LULL_DFA_MAX_STATES) d.status = LULL_EFULL;
-            else runs[n_runs++] = (run){k, end, r.at + (size_t)length};
+            if (n_runs > LULL_DFA_MAX_STATES)
+                d.status = LULL_EFULL;
+            else
+                runs[n_runs++] = (run){k, end, r.at + (size_t)length};
             k = end;
         }
     }
@@ -187,7 +191,7 @@ lull_status lull_languages_add(lull_compiler *c, const lull_languages **list,
     return LULL_OK;
 }
 
-/* ---- lists of texts -------------------------------------------------------------------------------- */
+/* ---- lists of texts -------------------------------------------------------------------------- */
 
 static int by_text(const void *a, const void *b)
 {
@@ -206,13 +210,16 @@ void lull_texts_sort(lull_text *texts, size_t *n)
     *n = n_kept;
 }
 
-/* A tree, so that a place of the matcher stands for all that go on alike: texts [n] from byte `at` on. */
-static lull_status write_tree(lull_compiler *c, const lull_text *texts, size_t n, size_t at, size_t depth,
-                              lull_expr *out)
+/* A tree, so that a place of the matcher stands for all that go on alike: texts [n] from byte
+ * `at` on. */
+static lull_status write_tree(lull_compiler *c, const lull_text *texts, size_t n, size_t at,
+                              size_t depth, lull_expr *out)
 {
     const lull_text *last = &texts[n - 1];
     size_t same = at, n_options = 0, i = 0;
-    while (same < texts[0].n_bytes && same < last->n_bytes && texts[0].bytes[same] == last->bytes[same]) same++;
+    while (same < texts[0].n_bytes && same < last->n_bytes &&
+           texts[0].bytes[same] == last->bytes[same])
+        same++;
     *out = lull_expr_literal(c->g, texts[0].bytes + at, same - at);
     if (n == 1) return LULL_OK;
     lull_expr *options = malloc((n + 1) * sizeof *options);
@@ -229,7 +236,8 @@ static lull_status write_tree(lull_compiler *c, const lull_text *texts, size_t n
             continue;
         }
         for (size_t k = i; k < end; k++)
-            options[n_options++] = lull_expr_literal(c->g, texts[k].bytes + same, texts[k].n_bytes - same);
+            options[n_options++] =
+                lull_expr_literal(c->g, texts[k].bytes + same, texts[k].n_bytes - same);
     }
     lull_expr rest = lull_expr_choice(c->g, options, n_options);
     *out = lull_expr_sequence(c->g, (lull_expr[]){*out, rest}, 2);
@@ -271,7 +279,7 @@ lull_status lull_text_quote(lull_compiler *c, lull_text text, lull_text *out)
     return LULL_OK;
 }
 
-/* ---- strings of a shape ------------------------------------------------------------------------------ */
+/* ---- strings of a shape ---------------------------------------------------------------------- */
 
 static size_t count_chars(const lull_text *text)
 {
@@ -303,20 +311,22 @@ static lull_status filter_list(lull_compiler *c, lull_strings *s, bool *is_stric
 }
 
 /* The lengths of the texts of a language: shortest, and longest, LULL_REGULAR_ANY without one. */
-static lull_status lengths_of(lull_compiler *c, const lull_regular *r, uint32_t *shortest, uint32_t *longest)
+static lull_status lengths_of(lull_compiler *c, const lull_regular *r, uint32_t *shortest,
+                              uint32_t *longest)
 {
     *shortest = *longest = 0;
     uint32_t n = (uint32_t)lull_regular_n_states(r), n_order = 0, n_left = 0;
     uint32_t *work = calloc(4 * (size_t)n, sizeof *work);
     uint32_t *depth = work, *height = work + n, *n_in = work + 2 * n, *order = work + 3 * n;
     if (!work) return lull_fail(c->err, LULL_ENOMEM, "no memory for the schema");
-    /* By breadth for the shortest: states are numbered so. For the longest, when no state leads back: in an order in
-     * which each comes behind those that lead to it. */
+    /* By breadth for the shortest: states are numbered so. For the longest, when no state leads
+     * back: in an order in which each comes behind those that lead to it. */
     bool is_found = false;
     for (uint32_t i = 0; i < n; i++) {
         size_t n_edges;
         const lull_regular_edge *e = lull_regular_edges(r, i, &n_edges);
-        if (lull_regular_is_final(r, i) && (!is_found || depth[i] < *shortest)) *shortest = depth[i];
+        if (lull_regular_is_final(r, i) && (!is_found || depth[i] < *shortest))
+            *shortest = depth[i];
         is_found |= lull_regular_is_final(r, i);
         for (size_t k = 0; k < n_edges; k++) {
             if (e[k].to > i && depth[e[k].to] == 0) depth[e[k].to] = depth[i] + 1;
@@ -339,8 +349,8 @@ static lull_status lengths_of(lull_compiler *c, const lull_regular *r, uint32_t 
     return LULL_OK;
 }
 
-/* The texts of a language that have the lengths of s. A strict language may hold less than is asked for: where
- * long texts would take too many states, it leaves them out. */
+/* The texts of a language that have the lengths of s. A strict language may hold less than is
+ * asked for: where long texts would take too many states, it leaves them out. */
 static lull_status hold_length(lull_compiler *c, const lull_strings *s, bool is_strict,
                                const lull_regular **language)
 {

@@ -1,5 +1,5 @@
-/* Fuzz target: a schema, and behind a zero byte a text. What compiles is a grammar that can be finished, or that
- * nothing matches; and the text can be matched. */
+/* Fuzz target: a schema, and behind a zero byte a text. What compiles is a grammar that can be
+ * finished, or that nothing matches; and the text can be matched. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
