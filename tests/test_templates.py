@@ -133,8 +133,12 @@ def check_templates(check, model, all_settings):
 def check_own(check, model, special):
     """The template of the model's file, and the tokens that the model gets."""
     metadata = check.lull.json("inspect", model, "--full")["metadata"]
-    source = metadata["tokenizer.chat_template"]["value"]
     check.is_true(check.special(model) == special, f"{model}: {check.special(model)} is not {special}")
+    if "tokenizer.chat_template" not in metadata:
+        done = check.lull.run("template", model, "-m", check.file("one.json", []))
+        check.is_true(done.returncode == 1 and b"give --template FILE" in done.stderr, f"{done}")
+        return
+    source = metadata["tokenizer.chat_template"]["value"]
     for i, (talk, messages) in enumerate(conversations().items()):
         check.case(f"{model} / {talk}", model, special, source, messages,
                    {"add_generation_prompt": i % 2 == 0})
