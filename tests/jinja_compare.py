@@ -202,6 +202,8 @@ CONVERSATIONS = {
         {"name": "now", "arguments": {"a": [1, {"b": [True, None, -0.0]}]}}]}, user("z")],
 }
 
+MANY = 5000  # of so many random templates each construct stands in some
+
 SETTINGS = [
     {"add_generation_prompt": True},
     {"add_generation_prompt": False},
@@ -256,12 +258,15 @@ def main():
     cases += jinja_random.make_cases(args.seed, args.random)
     replies = run_driver(args.driver, cases)
     n_ok = n_different = n_left_out = 0
-    for case, ours in zip(cases, replies):
+    seen = set()
+    for k, (case, ours) in enumerate(zip(cases, replies)):
         theirs = reference(env, case)
         if " object at 0x" in theirs.get("ok", ""):  # Python's own name of a generator or function
             n_left_out += 1
             continue
         n_ok += "ok" in theirs
+        if "ok" in theirs and k >= n_templates:
+            seen |= jinja_random.constructs_of(case["template"])
         if "ok" in theirs and ours.get("ok") == theirs["ok"]:
             continue
         if "error" in theirs and "error" in ours:
@@ -274,7 +279,10 @@ def main():
     print(f"jinja_compare: {len(cases)} cases ({n_templates} of chat templates, {args.random} random "
           f"from seed {args.seed}); {n_ok} give text, {len(cases) - n_ok - n_left_out} an error, "
           f"{n_left_out} an address; {n_different} differ; jinja2 {jinja2.__version__}")
-    return n_different > 0
+    missing = sorted(set(jinja_random.CONSTRUCTS) - seen) if args.random >= MANY else []
+    if missing:
+        print(f"jinja_compare: no random template has {', '.join(missing)}")
+    return n_different > 0 or bool(missing)
 
 
 if __name__ == "__main__":

@@ -216,7 +216,8 @@ class Maker:
             return self.text() if self.chance(.35) else self.output(self.r.randint(1, 3))
         makers = [self.for_loop] * 3 + [self.condition] * 3 + [self.assign] * 3 + [
             self.assign_block, self.filter_block, self.scope, self.comment, self.raw, self.namespace,
-            self.macro, self.macro, self.call_block, self.generation, self.recursive, self.print]
+            self.macro, self.macro, self.call_block, self.generation, self.recursive, self.print,
+            self.function]
         return self.pick(*makers)(depth - 1)
 
     def condition(self, depth):
@@ -263,6 +264,12 @@ class Maker:
     def print(self, _):
         return self.tag("print <any>{¦, <str>}")
 
+    def function(self, _):
+        """The two that transformers adds; the day's date stays the same for a test."""
+        return self.pick(
+            "{{ strftime_now('%Y|%%|%j') }}",
+            self.tag("if <bool> and <bool> and <bool>") + "{{ raise_exception('no ' ~ s) }}" + self.tag("endif"))
+
     def for_loop(self, depth):
         name = self.name()
         kind = self.pick("int", "str", "list")
@@ -280,7 +287,12 @@ class Maker:
         self.in_loop += 1
         out += self.body(depth, 4, names)
         if self.chance(.15):
-            out += self.tag("if <bool>") + self.tag("{break¦continue}") + self.tag("endif") + self.text()
+            jump = self.tag("if <bool>") + self.tag("{break¦continue}") + self.tag("endif") + self.text()
+            out += self.pick(jump, jump, "{% filter upper %}a" + jump + "b{% endfilter %}",
+                             "{% set q %}a" + jump + "b{% endset %}{{ q }}",
+                             "{% for q in le %}{% else %}" + jump + "{% endfor %}",
+                             "{% with q = 1 %}" + jump + "{% endwith %}",
+                             "{% generation %}" + jump + "{% endgeneration %}" if self.chance(.1) else jump)
         self.in_loop -= 1
         if self.chance(.2):
             out += self.tag("else") + self.body(depth, 2)
@@ -322,6 +334,44 @@ class Maker:
         out += self.tag("call{¦(cc)¦(cc=1)} <call>") + self.body(depth, 2) + self.tag("endcall")
         self.in_loop = loops
         return out
+
+
+# What templates are made of; each must stand in some that give a text, or the comparison compares less
+# than it seems to.
+FILTERS = """abs batch capitalize center count default dictsort e escape first float format groupby indent int
+    items join last length list lower map max min reject rejectattr replace reverse round safe select
+    selectattr slice sort string sum title tojson trim unique upper wordcount""".split()
+TESTS = """boolean callable defined divisibleby eq equalto escaped even false filter float ge greaterthan gt in
+    integer iterable le lessthan lower lt mapping ne none number odd sameas sequence string test true
+    undefined upper""".split()
+METHODS = """capitalize count endswith find format get index isalnum isalpha isdigit islower isspace isupper items
+    join keys lower lstrip partition removeprefix removesuffix replace rfind rpartition rsplit rstrip split
+    splitlines startswith strip title upper values""".split()
+CONSTRUCTS = {
+    **{f"|{name}": rf"\|\s*{name}\b" for name in FILTERS},
+    **{f"is {name}": rf"\bis (not )?{name}\b" for name in TESTS},
+    **{f".{name}()": rf"\.{name}\(" for name in METHODS},
+    **{f"loop.{name}": rf"\bloop\.{name}\b" for name in """changed cycle depth depth0 first index index0 last
+        length nextitem previtem revindex revindex0""".split()},
+    **{name: rf"%[-+]? {name}\b" for name in """break call continue elif else filter for generation if macro print
+        raw set with""".split()},
+    **{f"a {op} b": rf"[^*/<>=!] {re.escape(op)} [^=]" for op in "+ - * / // % ** ~ == != < > <= >=".split()},
+    **{f"{name}()": rf"\b{name}\(" for name in "caller dict loop namespace range raise_exception strftime_now"
+       .split()},
+    "set block": r"% set \w+(\|.*)? [-+]?%", "set of two": r"% set \w+, \w+ =", "set of a namespace": r"set ns\.n",
+    "for if": r"% for [^%]* if ", "for of two": r"% for \w+, \w+ in", "for else": r"% else [-+]?%[^%]*(.|\n)*% endfor",
+    "recursive": r"recursive", "a if b else c": r"\bif .* else ", "not": r"\bnot ", "and": r" and ", "or": r" or ",
+    "in": r" in ", "not in": r" not in ", "default of a parameter": r"% macro \w+\([^)]*=",
+    "argument by name": r"\(p\d=", "*args": r"\(\*|, \*", "**kwargs": r"\*\*(de|rows)", "varargs": "varargs",
+    "kwargs": "kwargs", "call with arguments": r"% call\(", "slice": r"\[[^\[\]]*:[^\[\]]*\]", "backwards": r":-\d\]",
+    "{%-": "{%-", "-%}": "-%}", "{%+": r"{%\+", "+%}": r"\+%}", "{{-": "{{-", "-}}": "-}}", "comment": "{#",
+    "indent of JSON": r"tojson\(indent", "sort_keys": "sort_keys", "separators": "separators",
+    "ensure_ascii": "ensure_ascii",
+}
+
+
+def constructs_of(template):
+    return {name for name, pattern in CONSTRUCTS.items() if re.search(pattern, template)}
 
 
 def make_cases(seed, n):

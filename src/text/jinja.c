@@ -59,7 +59,6 @@ typedef struct interpreter {
     lull_buffer *out;
     scope *scope;
     const lull_jinja_dict *vars;
-    int n_loops;
 } interpreter;
 
 static bool eval(interpreter *x, const lull_jinja_node *n, lull_jinja_value *out);
@@ -317,29 +316,27 @@ static bool capture(interpreter *x, const lull_jinja_nodes *body, flow *f, lull_
 static bool call_macro(interpreter *x, const macro *m, const lull_jinja_args *args,
                        lull_jinja_value *out)
 {
-    int n_loops = x->n_loops;
     flow f = FLOW_ON;
     if (!enter(x, m->node)) return false;
     scope *before = push_scope(x, m->scope);
     if (x->run.status != LULL_OK) return false;
-    x->n_loops = 0;
     bool is_ok = bind_parameters(x, m->node, args) && capture(x, &m->node->body, &f, out);
-    x->n_loops = n_loops;
     x->scope = before;
     x->run.depth--;
     return is_ok;
 }
 
 static bool run_loop(interpreter *x, const lull_jinja_node *n, lull_jinja_value iterable,
-                     scope *outer, int level);
+                     scope *outer, int level, flow *f);
 
 static bool call_loop(interpreter *x, loop *l, const lull_jinja_args *args, lull_jinja_value *out)
 {
     if (!l->node->is_recursive || args->n != 1)
         return lull_jinja_fail(&x->run, LULL_EUNSUPPORTED, "the loop is not recursive");
     lull_buffer captured = {0}, *before = x->out;
+    flow f = FLOW_ON;
     x->out = &captured;
-    bool is_ok = run_loop(x, l->node, args->items[0], l->outer, l->level + 1);
+    bool is_ok = run_loop(x, l->node, args->items[0], l->outer, l->level + 1, &f);
     x->out = before;
     if (is_ok) return lull_jinja_take_buffer(&x->run, &captured, out);
     lull_buffer_fini(&captured);
@@ -815,8 +812,9 @@ static bool print_value(interpreter *x, const lull_jinja_value *v)
            lull_jinja_fail(&x->run, LULL_EFULL, "its text is too long");
 }
 
+/* *after_else: what its else block has come to, which may break a loop around this one. */
 static bool run_loop(interpreter *x, const lull_jinja_node *n, lull_jinja_value iterable,
-                     scope *outer, int level)
+                     scope *outer, int level, flow *after_else)
 {
     static const lull_jinja_text loop_name = {"loop", 4};
     lull_jinja_run *r = &x->run;
@@ -841,7 +839,6 @@ static bool run_loop(interpreter *x, const lull_jinja_node *n, lull_jinja_value 
             is_ok = lull_jinja_push(r, items.as.list, all.items[i]);
     }
     *l = (loop){.items = items.as.list, .level = level, .node = n, .outer = outer};
-    x->n_loops++;
     for (; is_ok && l->at < l->items->n && f != FLOW_BREAK; l->at++) {
         f = FLOW_ON;
         push_scope(x, outer);
@@ -851,25 +848,25 @@ static bool run_loop(interpreter *x, const lull_jinja_node *n, lull_jinja_value 
         x->scope = before;
         has_ended = has_ended || f == FLOW_ON;
     }
-    x->n_loops--;
     if (is_ok && !has_ended && n->otherwise.n > 0) {
-        f = FLOW_ON;
         push_scope(x, outer);
-        is_ok = r->status == LULL_OK && exec_body(x, &n->otherwise, &f);
+        is_ok = r->status == LULL_OK && exec_body(x, &n->otherwise, after_else);
         x->scope = before;
     }
     r->depth--;
     return is_ok;
 }
 
-/* A body in a scope of its own, captured as a string and filtered. */
+/* A body in a scope of its own, captured as a string and filtered; but when it breaks a loop, nothing
+ * comes of it. */
 static bool capture_block(interpreter *x, const lull_jinja_node *n, const lull_jinja_node *filters,
                           flow *f, lull_jinja_value *out)
 {
     lull_jinja_value text;
     scope *before = push_scope(x, x->scope);
     if (x->run.status != LULL_OK) return false;
-    bool is_ok = capture(x, &n->body, f, &text) && filter_block(x, filters, text, out);
+    bool is_ok =
+        capture(x, &n->body, f, &text) && (*f != FLOW_ON || filter_block(x, filters, text, out));
     x->scope = before;
     return is_ok;
 }
@@ -928,6 +925,16 @@ static bool exec_with(interpreter *x, const lull_jinja_node *n, flow *f)
     return is_ok;
 }
 
+/* The body of a generation block: what it sets is its own. */
+static bool exec_scope(interpreter *x, const lull_jinja_node *n, flow *f)
+{
+    scope *before = push_scope(x, x->scope);
+    if (x->run.status != LULL_OK) return false;
+    bool is_ok = exec_body(x, &n->body, f);
+    x->scope = before;
+    return is_ok;
+}
+
 static bool exec_statement(interpreter *x, const lull_jinja_node *n, flow *f)
 {
     lull_jinja_value v;
@@ -937,21 +944,21 @@ static bool exec_statement(interpreter *x, const lull_jinja_node *n, flow *f)
         for (size_t i = 0; i < n->items.n; i++)
             if (!eval(x, n->items.items[i], &v) || !print_value(x, &v)) return false;
         return true;
-    case LULL_JINJA_FOR: return eval(x, n->b, &v) && run_loop(x, n, v, x->scope, 0);
+    case LULL_JINJA_FOR: return eval(x, n->b, &v) && run_loop(x, n, v, x->scope, 0, f);
     case LULL_JINJA_IF:
         if (!eval(x, n->a, &v)) return false;
         return exec_body(x, lull_jinja_truth(&v) ? &n->body : &n->otherwise, f);
     case LULL_JINJA_SET: return eval(x, n->b, &v) && assign(x, n->a, v);
-    case LULL_JINJA_SET_BLOCK: return capture_block(x, n, n->b, f, &v) && assign(x, n->a, v);
-    case LULL_JINJA_FILTER_BLOCK: return capture_block(x, n, n->a, f, &v) && print_value(x, &v);
+    case LULL_JINJA_SET_BLOCK:
+        return capture_block(x, n, n->b, f, &v) && (*f != FLOW_ON || assign(x, n->a, v));
+    case LULL_JINJA_FILTER_BLOCK:
+        return capture_block(x, n, n->a, f, &v) && (*f != FLOW_ON || print_value(x, &v));
     case LULL_JINJA_MACRO_DEF: return make_macro(x, n, &v) && define(x, n->name, v);
     case LULL_JINJA_CALL_BLOCK: return exec_call_block(x, n);
     case LULL_JINJA_WITH: return exec_with(x, n, f);
-    case LULL_JINJA_SCOPE: return exec_body(x, &n->body, f);
+    case LULL_JINJA_SCOPE: return exec_scope(x, n, f);
     case LULL_JINJA_BREAK:
     case LULL_JINJA_CONTINUE:
-        if (x->n_loops == 0)
-            return lull_jinja_fail(&x->run, LULL_EUNSUPPORTED, "break or continue outside a loop");
         *f = n->kind == LULL_JINJA_BREAK ? FLOW_BREAK : FLOW_CONTINUE;
         return true;
     default: return lull_jinja_fail(&x->run, LULL_EUNSUPPORTED, "this is not a statement");

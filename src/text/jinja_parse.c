@@ -15,6 +15,7 @@ typedef struct parser {
     /* Branches that may not run, within the innermost block with names of its own: there an unknown
      * filter is an error only when it is reached. */
     int n_optional;
+    int n_loops; /* that break can end here; macros, call and generation blocks are apart from theirs */
     lull_status status;
     lull_error *err;
 } parser;
@@ -639,6 +640,15 @@ static void parse_block(parser *p, lull_jinja_nodes *body, const char *const *en
     p->n_optional = n_optional;
 }
 
+/* The same for what Jinja2 makes a function of. */
+static void parse_function(parser *p, lull_jinja_nodes *body, const char *const *ends)
+{
+    int n_loops = p->n_loops;
+    p->n_loops = 0;
+    parse_block(p, body, ends);
+    p->n_loops = n_loops;
+}
+
 #define ENDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static lull_jinja_node *parse_target(parser *p, const char *end_word, bool with_namespace)
@@ -670,8 +680,12 @@ static lull_jinja_node *parse_for(parser *p)
     if (skip_word(p, "if")) n->c = parse_expression(p);
     p->n_optional = n_optional;
     n->is_recursive = skip_word(p, "recursive");
+    int n_loops = p->n_loops;
+    p->n_loops = 1;
     parse_block(p, &n->body, ENDS("endfor", "else"));
+    p->n_loops = n->is_recursive ? 0 : n_loops;
     if (skip_word(p, "else")) parse_block(p, &n->otherwise, ENDS("endfor"));
+    p->n_loops = n_loops;
     advance(p);
     return n;
 }
@@ -737,7 +751,7 @@ static lull_jinja_node *parse_macro(parser *p)
     advance(p);
     n->name = expect_name(p);
     parse_signature(p, n);
-    parse_block(p, &n->body, ENDS("endmacro"));
+    parse_function(p, &n->body, ENDS("endmacro"));
     advance(p);
     return n;
 }
@@ -750,7 +764,7 @@ static lull_jinja_node *parse_call_block(parser *p)
     if (is_operator(p, "(")) parse_signature(p, n);
     n->a = parse_expression(p);
     if (n->a && n->a->kind != LULL_JINJA_CALL) return fail(p, "there should be a call");
-    parse_block(p, &n->body, ENDS("endcall"));
+    parse_function(p, &n->body, ENDS("endcall"));
     advance(p);
     return n;
 }
@@ -798,7 +812,7 @@ static lull_jinja_node *parse_scope(parser *p)
     lull_jinja_node *n = new_node(p, LULL_JINJA_SCOPE);
     if (!n) return NULL;
     advance(p);
-    parse_block(p, &n->body, ENDS("endgeneration"));
+    parse_function(p, &n->body, ENDS("endgeneration"));
     advance(p);
     return n;
 }
@@ -806,6 +820,7 @@ static lull_jinja_node *parse_scope(parser *p)
 static lull_jinja_node *parse_jump(parser *p, lull_jinja_kind kind)
 {
     lull_jinja_node *n = new_node(p, kind);
+    if (p->n_loops == 0) return fail(p, "break or continue outside a loop");
     advance(p);
     return n;
 }
