@@ -32,7 +32,7 @@ try:
     import rfc3986_validator  # noqa: F401
 except ImportError:
     other = os.environ.get("LULL_TEST_PYTHON")
-    if other and os.path.realpath(other) != os.path.realpath(sys.executable):
+    if other and os.path.abspath(other) != os.path.abspath(sys.executable):
         os.execv(other, [other, *sys.argv])
     print("schema_compare: skipped: there is no jsonschema (LULL_TEST_PYTHON=$(scripts/test-python))")
     sys.exit(77)
