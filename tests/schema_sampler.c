@@ -1,4 +1,4 @@
-/* Texts that a model writes under schemas: schema_sampler MODEL N_TOKENS TEMPERATURE, a JSON Schema a line
+/* Texts that a model writes under schemas: schema_sampler MODEL N_TOKENS TEMPERATURE TOP_K, a JSON Schema a line
  * on standard input; a JSON object a line on standard output: {"error"} or {"finish", "text", "n_tokens"}. */
 #include <jansson.h>
 #include <stdio.h>
@@ -36,13 +36,14 @@ int main(int argc, char **argv)
     lull_error err = {0};
     char *line = NULL;
     size_t cap = 0;
-    if (argc != 4 || lull_model_open(argv[1], NULL, &model, &err) != LULL_OK) {
-        fprintf(stderr, "schema_sampler: %s\n", argc == 4 ? err.msg : "MODEL N_TOKENS TEMPERATURE");
+    if (argc != 5 || lull_model_open(argv[1], NULL, &model, &err) != LULL_OK) {
+        fprintf(stderr, "schema_sampler: %s\n", argc == 5 ? err.msg : "MODEL N_TOKENS TEMPERATURE TOP_K");
         return 1;
     }
     lull_generate_options o = lull_generate_options_default();
     o.max_tokens = strtoul(argv[2], NULL, 10);
     o.sampling.temperature = strtof(argv[3], NULL);
+    o.sampling.top_k = atoi(argv[4]);
     o.grammar_kind = LULL_GRAMMAR_JSON_SCHEMA;
     while (getline(&line, &cap, stdin) > 0) {
         char *text = NULL;

@@ -4,7 +4,7 @@
     test_structured.py --lull build/release/lull [--models --sampler PATH] [unittest arguments]
 
 Without --models on tiny models with random weights, which would write anything; with it on the real ones,
-under the schemas of data/schemas, at temperature 2: what is finished is checked by Python's jsonschema
+under the schemas of data/schemas, at temperature 2 (top-k 20, which draws faster): what is finished is checked by Python's jsonschema
 (exit code 77 without models, or without a Python that has it: see scripts/test-python).
 """
 import json
@@ -318,7 +318,7 @@ class Models(unittest.TestCase):
                    for line in file.read_text().splitlines()]
         self.assertGreaterEqual(len(schemas), 200)
         for model in real_models():
-            done = subprocess.run([sampler_path, model.path, "160", "2"], capture_output=True, text=True,
+            done = subprocess.run([sampler_path, model.path, "100", "2", "20"], capture_output=True, text=True,
                                   input="".join(json.dumps(s) + "\n" for s in schemas), check=True)
             answers = [json.loads(line) for line in done.stdout.splitlines()]
             self.assertEqual(len(answers), len(schemas))
@@ -333,8 +333,8 @@ class Models(unittest.TestCase):
                         Draft202012Validator(schema, format_checker=FormatChecker()).validate(
                             json.loads(answer["text"]))
             print(f"{model.name}: {n_finished} finished and valid, {n_refused} refused, "
-                  f"{len(schemas) - n_finished - n_refused} cut at 160 tokens", file=sys.stderr)
-            self.assertGreater(n_finished, len(schemas) / 2)
+                  f"{len(schemas) - n_finished - n_refused} cut at 100 tokens", file=sys.stderr)
+            self.assertGreater(n_finished, len(schemas) / 5)
             self.assertLess(n_refused, len(schemas) / 10)
 
 
