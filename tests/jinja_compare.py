@@ -24,7 +24,7 @@ try:
     import jinja2.sandbox
 except ImportError:
     other = os.environ.get("LULL_TEST_PYTHON")
-    if other and os.path.realpath(other) != os.path.realpath(sys.executable):
+    if other and os.path.abspath(other) != os.path.abspath(sys.executable):
         os.execv(other, [other, *sys.argv])
     print("jinja_compare: skipped: there is no jinja2 (LULL_TEST_PYTHON=$(scripts/test-python))")
     sys.exit(77)

@@ -545,6 +545,42 @@ static void test_masks(void **state)
     lull_trie_free(trie);
 }
 
+/* A text of more places than are kept: masks stay what they are. */
+static void test_long_text(void **state)
+{
+    (void)state;
+    enum { LONG = 30000 };
+    lull_trie *trie = NULL;
+    lull_masker *m = NULL;
+    lull_grammar *g = lull_grammar_new();
+    make_vocabulary();
+    assert_int_equal(lull_trie_new(N_VOCAB, vocabulary_text, is_end, NULL, &trie, NULL), LULL_OK);
+    lull_expr list = lull_expr_rule(g), string = json_string(g, LONG, LONG + 1);
+    lull_expr nested =
+        lull_expr_sequence(g, (lull_expr[]){literal(g, "["), list, literal(g, "]")}, 3);
+    lull_expr_define(g, list, lull_expr_choice(g, (lull_expr[]){string, nested}, 2));
+    assert_int_equal(lull_grammar_finish(g, list, NULL), LULL_OK);
+    assert_int_equal(lull_masker_new(g, trie, &m, NULL), LULL_OK);
+    lull_mask mask;
+    assert_int_equal(lull_masker_push(m, "[[\"", 3, NULL), LULL_OK);
+    for (int i = 0; i < LONG - 1; i++) {
+        if (i % 8 == 0) assert_int_equal(lull_masker_mask(m, &mask, NULL), LULL_OK);
+        assert_int_equal(lull_masker_push(m, i % 2 ? "a" : "\xC3\xA9", 1 + !(i % 2), NULL),
+                         LULL_OK);
+    }
+    assert_int_equal(lull_masker_push(m, "\"", 1, NULL), LULL_EINVAL);
+    assert_int_equal(lull_masker_push(m, "a", 1, NULL), LULL_OK);
+    assert_int_equal(lull_masker_push(m, "b\"]", 3, NULL), LULL_OK);
+    assert_false(lull_masker_is_complete(m));
+    assert_int_equal(lull_masker_push(m, "]", 1, NULL), LULL_OK);
+    assert_true(lull_masker_is_over(m));
+    lull_masker_restart(m);
+    assert_int_equal(lull_masker_push(m, "[\"", 2, NULL), LULL_OK);
+    lull_masker_free(m);
+    lull_grammar_free(g);
+    lull_trie_free(trie);
+}
+
 static void test_forced(void **state)
 {
     (void)state;
@@ -600,6 +636,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_members),     cmocka_unit_test(test_many_members),
         cmocka_unit_test(test_refused),     cmocka_unit_test(test_random),
         cmocka_unit_test(test_masks),       cmocka_unit_test(test_forced),
+        cmocka_unit_test(test_long_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

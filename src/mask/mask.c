@@ -11,7 +11,8 @@
 enum {
     FEW = 2048,                     /* masks of so few tokens are lists */
     CACHE_BYTES = 32 * 1024 * 1024, /* of masks; then the oldest ones go */
-    MAX_MASKS = 65536
+    MAX_MASKS = 65536,
+    MANY_PLACES = 1 << 16 /* some 20 MB: then all but the one in hand are forgotten */
 };
 
 typedef struct level {
@@ -93,7 +94,13 @@ void lull_masker_restart(lull_masker *m)
 lull_status lull_masker_push(lull_masker *m, const char *text, size_t n_bytes, lull_error *err)
 {
     lull_place to;
-    lull_status st = lull_automaton_step(m->automaton, m->place, text, n_bytes, &to, err);
+    lull_status st = LULL_OK;
+    if (m->automaton->n_places > MANY_PLACES) {
+        while (m->n_forgotten < m->n_made) forget_oldest(m);
+        st = lull_automaton_trim(m->automaton, &m->place, err);
+        if (st != LULL_OK) return st;
+    }
+    st = lull_automaton_step(m->automaton, m->place, text, n_bytes, &to, err);
     if (st == LULL_OK && to == LULL_PLACE_DEAD)
         st = lull_fail(err, LULL_EINVAL, "the text does not go on as the grammar asks");
     if (st == LULL_OK) m->place = to;

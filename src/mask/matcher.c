@@ -500,6 +500,70 @@ static void find_classes(lull_automaton *a)
     }
 }
 
+/* The tables of frames and places, empty but for what every automaton has; and its start. */
+static void begin_tables(lull_automaton *a)
+{
+    if (!grow(a, &a->frames, &a->frames_cap, 0, sizeof *a->frames) ||
+        !grow(a, &a->places, &a->places_cap, 0, sizeof *a->places) || (!a->seen && !grow_seen(a)))
+        return;
+    a->frames[a->n_frames++] = (lull_frame){.point = NONE};
+    a->places[a->n_places++] = (lull_place_facts){0};
+    begin_set(a);
+    visit(a, a->program.start, 0);
+    follow(a);
+    a->start = find_place(a);
+}
+
+static void forget_tables(lull_automaton *a)
+{
+    a->frames = NULL;
+    a->frame_slots = NULL;
+    a->places = NULL;
+    a->place_slots = NULL;
+    a->spots = NULL;
+    a->n_frames = a->frames_cap = a->n_frame_slots = a->n_places = a->places_cap = 0;
+    a->n_place_slots = a->n_spots = a->spots_cap = 0;
+}
+
+static void end_tables(lull_automaton *a)
+{
+    for (uint32_t i = 0; i < a->n_places; i++) free(a->places[i].next);
+    free(a->frames);
+    free(a->frame_slots);
+    free(a->places);
+    free(a->place_slots);
+    free(a->spots);
+    forget_tables(a);
+}
+
+/* A stack of other tables, in these. As deep as MAX_DEPTH. */
+static uint32_t import_frame(lull_automaton *a, const lull_frame *old, uint32_t frame)
+{
+    if (frame == 0) return 0;
+    lull_frame f = old[frame];
+    f.below = import_frame(a, old, f.below);
+    return a->failure == LULL_OK ? find_frame(a, f) : 0;
+}
+
+lull_status lull_automaton_trim(lull_automaton *a, lull_place *p, lull_error *err)
+{
+    lull_automaton old = *a;
+    forget_tables(a);
+    begin_tables(a);
+    if (a->failure == LULL_OK) {
+        begin_set(a);
+        for (uint32_t i = 0; i < old.places[*p].n_spots && a->failure == LULL_OK; i++) {
+            lull_spot s = old.spots[old.places[*p].first_spot + i];
+            s.frame = import_frame(a, old.frames, s.frame);
+            if (grow(a, &a->found, &a->found_cap, a->n_found, sizeof *a->found))
+                a->found[a->n_found++] = s;
+        }
+        *p = find_place(a);
+    }
+    end_tables(&old);
+    return lull_automaton_failed(a, err);
+}
+
 lull_status lull_automaton_new(const lull_grammar *grammar, lull_automaton **out, lull_error *err)
 {
     lull_automaton *a = calloc(1, sizeof *a);
@@ -508,17 +572,7 @@ lull_status lull_automaton_new(const lull_grammar *grammar, lull_automaton **out
     if (!a) return lull_fail(err, LULL_ENOMEM, "no memory for the states of a grammar");
     LULL_TRY(lull_grammar_compile(grammar, &a->program, err));
     find_classes(a);
-    if (grow(a, &a->frames, &a->frames_cap, 0, sizeof *a->frames) &&
-        grow(a, &a->places, &a->places_cap, 0, sizeof *a->places)) {
-        a->frames[a->n_frames++] = (lull_frame){.point = NONE};
-        a->places[a->n_places++] = (lull_place_facts){0};
-        if (grow_seen(a)) {
-            begin_set(a);
-            visit(a, a->program.start, 0);
-            follow(a);
-            a->start = find_place(a);
-        }
-    }
+    begin_tables(a);
     LULL_TRY(lull_automaton_failed(a, err));
     *out = a;
     return LULL_OK;
@@ -531,12 +585,7 @@ void lull_automaton_free(lull_automaton *a)
 {
     if (!a) return;
     lull_grammar_program_fini(&a->program);
-    for (uint32_t i = 0; i < a->n_places; i++) free(a->places[i].next);
-    free(a->frames);
-    free(a->frame_slots);
-    free(a->places);
-    free(a->place_slots);
-    free(a->spots);
+    end_tables(a);
     free(a->found);
     free(a->todo);
     free(a->seen);

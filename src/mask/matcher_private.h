@@ -86,6 +86,9 @@ static inline uint8_t lull_automaton_run(lull_automaton *a, lull_place p, unsign
     uint8_t run = a->places[p].runs[kinds];
     return run != LULL_RUN_UNKNOWN ? run : lull_automaton_find_run(a, p, kinds);
 }
+/* Forget all places but p and the start, which get new numbers. LULL_ENOMEM: the automaton is of no use any
+ * more but to be freed. */
+LULL_NODISCARD lull_status lull_automaton_trim(lull_automaton *a, lull_place *p, lull_error *err);
 /* Fill err from a->failure, which is cleared. */
 LULL_NODISCARD lull_status lull_automaton_failed(lull_automaton *a, lull_error *err);
 
