@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "buffer.h"
-#include "reply.h"
+#include "lull/reply.h"
 
 #define REPLY_CHECK(condition)                                                                     \
     do {                                                                                           \

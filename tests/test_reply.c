@@ -14,7 +14,7 @@
 
 #include "alloc_wrap.h"
 #include "json_scan.h"
-#include "reply.h"
+#include "lull/reply.h"
 #include "reply_events.h"
 
 /* Weather takes strings and more; its schemas matter to bare parameters. */

@@ -4,7 +4,7 @@
 #define LULL_CMD_TALK_H
 
 #include "cmd.h"
-#include "reply.h"
+#include "lull/reply.h"
 
 enum { LULL_TALK_ROWS = 6 };
 

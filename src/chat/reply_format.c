@@ -1,7 +1,7 @@
 /* Names of the formats, how templates give them away, and their literal texts. */
 #include <string.h>
 
-#include "reply_format.h"
+#include "lull/reply_format.h"
 #include "reply_parser.h"
 
 /* ---- names ------------------------------------------------------------------------------------ */

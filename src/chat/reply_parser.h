@@ -16,7 +16,7 @@
 
 #include "buffer.h"
 #include "json_scan.h"
-#include "reply.h"
+#include "lull/reply.h"
 
 /* ---- tables ----------------------------------------------------------------------------------- */
 

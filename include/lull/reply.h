@@ -33,14 +33,18 @@
  * Text and thoughts are bytes as the model made them. Pieces end inside a character only where the fed ones do.
  *
  * Threads: one at a time per parser. */
-#ifndef LULL_CHAT_REPLY_H
-#define LULL_CHAT_REPLY_H
+#ifndef LULL_REPLY_H
+#define LULL_REPLY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "error.h"
-#include "reply_format.h"
+#include "lull/reply_format.h"
+#include "lull/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum {
     LULL_REPLY_DEPTH = 64,             /* of brackets in the arguments of a call */
@@ -93,32 +97,35 @@ typedef struct lull_reply_options { /* zeroed: text only */
 typedef struct lull_reply lull_reply;
 
 /* LULL_EINVAL (an option out of range, tools_json is no array), LULL_ENOMEM. */
-LULL_NODISCARD lull_status lull_reply_new(const lull_reply_options *options, lull_reply **out,
-                                          lull_error *err);
-void lull_reply_free(lull_reply *r); /* accepts NULL */
+LULL_API LULL_NODISCARD lull_status lull_reply_new(const lull_reply_options *options,
+                                                   lull_reply **out, lull_error *err);
+LULL_API void lull_reply_free(lull_reply *r); /* accepts NULL */
 
 /* The next bytes of the reply, borrowed. Any bytes are well: nothing that a model says is an error.
  *   LULL_ENOMEM  events may be missing; the parser only gives this from now on
  *   LULL_EFULL   the reply is longer than LULL_REPLY_TOTAL_BYTES */
-LULL_NODISCARD lull_status lull_reply_feed(lull_reply *r, const char *bytes, size_t n_bytes,
-                                           lull_error *err);
+LULL_API LULL_NODISCARD lull_status lull_reply_feed(lull_reply *r, const char *bytes,
+                                                    size_t n_bytes, lull_error *err);
 /* The reply is over: what was held back is decided. Once; LULL_ENOMEM. */
-LULL_NODISCARD lull_status lull_reply_finish(lull_reply *r, lull_error *err);
+LULL_API LULL_NODISCARD lull_status lull_reply_finish(lull_reply *r, lull_error *err);
 
 /* Everything so far: views until the next call on r, NUL-terminated. n_bytes may be NULL. */
-const char *lull_reply_text(const lull_reply *r, size_t *n_bytes);
-const char *lull_reply_thought(const lull_reply *r, size_t *n_bytes);
+LULL_API const char *lull_reply_text(const lull_reply *r, size_t *n_bytes);
+LULL_API const char *lull_reply_thought(const lull_reply *r, size_t *n_bytes);
 
 typedef struct lull_reply_call_view {
     const char *id, *name, *arguments; /* arguments: a JSON object as text */
     int index;                         /* the one of its events */
 } lull_reply_call_view;
-size_t lull_reply_n_calls(const lull_reply *r); /* the good ones, in their order */
-lull_reply_call_view lull_reply_call(const lull_reply *r, size_t i);
-int lull_reply_n_failed(const lull_reply *r);
+LULL_API size_t lull_reply_n_calls(const lull_reply *r); /* the good ones, in their order */
+LULL_API lull_reply_call_view lull_reply_call(const lull_reply *r, size_t i);
+LULL_API int lull_reply_n_failed(const lull_reply *r);
 
 /* Is the parser inside a thought, or inside a call? For budgets, and for who forces one. */
-bool lull_reply_in_thought(const lull_reply *r);
-bool lull_reply_in_call(const lull_reply *r);
+LULL_API bool lull_reply_in_thought(const lull_reply *r);
+LULL_API bool lull_reply_in_call(const lull_reply *r);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -1,11 +1,17 @@
 /* The ways in which families of models mark thoughts and write tool calls: their names, how to recognise them in a
  * chat template, and their literal texts. reply.h reads them. All functions are safe from any
  * thread; all strings are static. */
-#ifndef LULL_CHAT_REPLY_FORMAT_H
-#define LULL_CHAT_REPLY_FORMAT_H
+#ifndef LULL_REPLY_FORMAT_H
+#define LULL_REPLY_FORMAT_H
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "lull/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 typedef enum lull_tool_format {
     LULL_TOOLS_NONE,
@@ -42,24 +48,26 @@ typedef enum lull_reasoning_format {
 } lull_reasoning_format;
 
 /* "none", "hermes", "xml", "llama3-json", … ; NULL when out of range. */
-const char *lull_tool_format_name(lull_tool_format format);
-const char *lull_reasoning_format_name(lull_reasoning_format format);
+LULL_API const char *lull_tool_format_name(lull_tool_format format);
+LULL_API const char *lull_reasoning_format_name(lull_reasoning_format format);
 /* False: no such name, *out as it was. "auto" is for the caller. */
-bool lull_tool_format_find(const char *name, lull_tool_format *out);
-bool lull_reasoning_format_find(const char *name, lull_reasoning_format *out);
+LULL_API bool lull_tool_format_find(const char *name, lull_tool_format *out);
+LULL_API bool lull_reasoning_format_find(const char *name, lull_reasoning_format *out);
 
 /* Choose both from a chat template's text, borrowed; NULL counts as empty. A template that says nothing of tools
  * has LULL_TOOLS_NONE, though a model may know some format all the same. */
-void lull_chat_detect(const char *template_text, lull_tool_format *tools,
-                      lull_reasoning_format *reasoning);
+LULL_API void lull_chat_detect(const char *template_text, lull_tool_format *tools,
+                               lull_reasoning_format *reasoning);
 
 /* Does the rendered prompt end with an opened thought, so that the reply begins inside of it? */
-bool lull_chat_starts_in_thought(lull_reasoning_format format, const char *prompt, size_t n_bytes);
+LULL_API bool lull_chat_starts_in_thought(lull_reasoning_format format, const char *prompt,
+                                          size_t n_bytes);
 
 /* The texts that open and close a thought; both NULL for LULL_REASONING_NONE. For a budget that closes a thought
  * properly, and for answering without one (open, close). In Harmony what follows the close begins a new
  * message; the close here includes the opening of the final channel. */
-void lull_reasoning_tags(lull_reasoning_format format, const char **open, const char **close);
+LULL_API void lull_reasoning_tags(lull_reasoning_format format, const char **open,
+                                  const char **close);
 
 /* How to write calls, for a grammar that forces them:
  *
@@ -82,6 +90,10 @@ typedef struct lull_call_form {
 
 /* template_text tells variants of a family apart (NULL: the newest). NULL for LULL_TOOLS_NONE. The
  * id in Kimi's form is that of the first call. */
-const lull_call_form *lull_reply_opening(lull_tool_format format, const char *template_text);
+LULL_API const lull_call_form *lull_reply_opening(lull_tool_format format,
+                                                  const char *template_text);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
