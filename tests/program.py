@@ -179,6 +179,15 @@ class Folder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
+def terminal_env(lull, folder):
+    """An environment for it: no history but in folder, and no leaks of the library for line editing."""
+    env = dict(lull.env, TERM="xterm", XDG_STATE_HOME=str(folder / "state"))
+    # Frames of libraries are seen, and so can be suppressed, with the slow unwinder alone.
+    env["ASAN_OPTIONS"] += ":fast_unwind_on_malloc=0"
+    env["LSAN_OPTIONS"] = f"suppressions={TESTS / 'lsan.supp'}:print_suppressions=0"
+    return env
+
+
 class Terminal:
     """A program at a terminal, and what it has written there."""
 

@@ -24,7 +24,7 @@ import unittest
 from pathlib import Path
 
 from program import (SKIPPED, TESTS, TEXTS, Folder, Lull, Terminal, read_npy, real_models,
-                     tiny_model)
+                     terminal_env, tiny_model)
 
 TEXT = "The quick brown fox, é ß 世界 🦊\n\ttabs  and   blanks <|im_end|> <end_of_turn> 12345"
 NO_EOG = ["--ignore-eos", "--raw"]
@@ -614,10 +614,7 @@ class Signals(Case):
 
 class Chat(Case):
     def start(self, *args):
-        env = dict(self.lull.env, TERM="xterm", XDG_STATE_HOME=str(self.folder / "state"))
-        # Frames of libraries are seen, and so can be suppressed, with the slow unwinder alone.
-        env["ASAN_OPTIONS"] += ":fast_unwind_on_malloc=0"
-        env["LSAN_OPTIONS"] = f"suppressions={TESTS / 'lsan.supp'}:print_suppressions=0"
+        env = terminal_env(self.lull, self.folder)
         return Terminal([program_path, "chat", self.bpe, *args], env)
 
     def test_interrupt(self):

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import unittest
 
-from program import SKIPPED, TESTS, Folder, Lull, Terminal, real_models, tiny_model
+from program import SKIPPED, TESTS, Folder, Lull, Terminal, real_models, terminal_env, tiny_model
 
 HOT = ["--raw", "--temperature", 2, "--ignore-eos"]
 PERSON = {"type": "object", "properties": {
@@ -274,7 +274,7 @@ class Tools(Case):
 
     def test_yes(self):
         """A tool runs after the user's yes, with the arguments on its standard input."""
-        env = dict(self.lull.env, TERM="xterm", XDG_STATE_HOME=str(self.folder / "state"))
+        env = terminal_env(self.lull, self.folder)
         for word, result in (("y", "} seen"), ("n", "did not let this tool run")):
             t = Terminal([program_path, "chat", self.model("hermes"), "--tools", str(self.tools),
                           "--tool-choice", "add", "-n", "100", "--ignore-eos"], env)

@@ -158,7 +158,10 @@ static int apply_grammar(lull_cmd_sampling *a, const char *verb, lull_generate_o
         st = lull_grammar_check(opt->grammar_kind, a->grammar, &err);
         if (st != LULL_OK && file) lull_error_prefix(&err, "%s", file);
     }
-    if (st != LULL_OK) return lull_cmd_fail(verb, &err);
+    if (st != LULL_OK) {
+        lull_sampling_fini(a);
+        return lull_cmd_fail(verb, &err);
+    }
     opt->grammar = a->grammar;
     return -1;
 }
