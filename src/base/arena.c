@@ -21,6 +21,7 @@ void *lull_arena_alloc(lull_arena *a, size_t n)
         size_t cap = n > BLOCK_BYTES ? n : BLOCK_BYTES;
         b = malloc(sizeof *b + cap);
         if (!b) return NULL;
+        a->n_held += cap;
         b->used = 0;
         b->cap = cap;
         /* A block made for one large object goes behind the head, whose room stays in use. */

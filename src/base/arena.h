@@ -8,7 +8,8 @@
 typedef struct lull_arena_block lull_arena_block;
 typedef struct lull_arena {
     lull_arena_block *head;
-    size_t n_bytes; /* handed out so far, for accounting and limits */
+    size_t n_bytes; /* handed out so far */
+    size_t n_held;  /* taken from the system, for limits */
 } lull_arena;
 
 /* n bytes, zeroed, aligned to 16; a view until reset or fini. NULL when memory runs out. */

@@ -26,6 +26,7 @@ typedef struct scope {
     struct scope *outer;
     variable *variables;
     size_t n, cap;
+    bool is_kept; /* a macro or loop may look here again: not to be used for another */
 } scope;
 
 typedef enum flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE } flow;
@@ -58,6 +59,7 @@ typedef struct interpreter {
     lull_jinja_host host;
     lull_buffer *out;
     scope *scope;
+    scope *unused; /* of scopes that were left */
     const lull_jinja_dict *vars;
 } interpreter;
 
@@ -98,6 +100,7 @@ static bool define(interpreter *x, lull_jinja_text name, lull_jinja_value v)
 {
     scope *s = x->scope;
     variable *old = find_in(s, name);
+    if (!lull_jinja_step(&x->run, s->n / 16)) return false;
     if (old) {
         old->value = v;
         return true;
@@ -132,14 +135,32 @@ static bool look_up(interpreter *x, lull_jinja_text name, lull_jinja_value *out)
     return x->run.status == LULL_OK;
 }
 
-/* A new scope within the one at hand; give what it returns to pop_scope. NULL: failed. */
+/* Enter a new scope within outer. NULL: failed; else the scope to be given to pop_scope. */
 static scope *push_scope(interpreter *x, scope *outer)
 {
-    scope *s = lull_jinja_alloc(&x->run, sizeof *s), *before = x->scope;
-    if (!s) return NULL;
+    scope *s = x->unused, *before = x->scope;
+    if (s)
+        x->unused = s->outer;
+    else if (!(s = lull_jinja_alloc(&x->run, sizeof *s)))
+        return NULL;
     s->outer = outer;
+    s->n = 0;
     x->scope = s;
     return before;
+}
+
+static void pop_scope(interpreter *x, scope *before)
+{
+    scope *s = x->scope;
+    x->scope = before;
+    if (s->is_kept) return;
+    s->outer = x->unused;
+    x->unused = s;
+}
+
+static void keep_scopes(scope *s)
+{
+    for (; s && !s->is_kept; s = s->outer) s->is_kept = true;
 }
 
 static bool assign(interpreter *x, const lull_jinja_node *target, lull_jinja_value v)
@@ -220,26 +241,6 @@ static bool eval_args(interpreter *x, const lull_jinja_node *n, lull_jinja_args 
     return true;
 }
 
-static bool uses_name(const lull_jinja_nodes *nodes, lull_jinja_text name);
-
-/* Does a node below read this name? Macros take extra arguments only if they use them. */
-static bool node_uses(const lull_jinja_node *n, lull_jinja_text name)
-{
-    if (!n) return false;
-    if (n->kind == LULL_JINJA_NAME && is_same(n->name, name)) return true;
-    return node_uses(n->a, name) || node_uses(n->b, name) || node_uses(n->c, name) ||
-           node_uses(n->d, name) || node_uses(n->star, name) || node_uses(n->star_star, name) ||
-           uses_name(&n->items, name) || uses_name(&n->keywords, name) ||
-           uses_name(&n->body, name) || uses_name(&n->otherwise, name);
-}
-
-static bool uses_name(const lull_jinja_nodes *nodes, lull_jinja_text name)
-{
-    for (size_t i = 0; i < nodes->n; i++)
-        if (node_uses(nodes->items[i], name)) return true;
-    return false;
-}
-
 static bool bind_parameters(interpreter *x, const lull_jinja_node *node,
                             const lull_jinja_args *args)
 {
@@ -261,7 +262,7 @@ static bool bind_parameters(interpreter *x, const lull_jinja_node *node,
                 v = args->named[k];
                 is_given[i] = is_used[k] = true;
             }
-        if (!define(x, name, v)) return false;
+        if (!lull_jinja_step(r, args->n_named / 16) || !define(x, name, v)) return false;
     }
     /* Defaults see all parameters. */
     for (size_t i = first_default; i < n; i++) {
@@ -270,8 +271,8 @@ static bool bind_parameters(interpreter *x, const lull_jinja_node *node,
                              !define(x, node->items.items[i]->name, v)))
             return false;
     }
-    bool takes_kwargs = uses_name(&node->body, kwargs);
-    bool takes_caller = uses_name(&node->body, caller) && !find_in(x->scope, caller);
+    bool takes_kwargs = node->uses & LULL_JINJA_USES_KWARGS;
+    bool takes_caller = (node->uses & LULL_JINJA_USES_CALLER) && !find_in(x->scope, caller);
     lull_jinja_value rest;
     if (takes_caller && !define(x, caller, lull_jinja_undefined(caller))) return false;
     if (!lull_jinja_new_dict(r, &rest)) return false;
@@ -290,7 +291,7 @@ static bool bind_parameters(interpreter *x, const lull_jinja_node *node,
         }
     }
     if (takes_kwargs && !define(x, kwargs, rest)) return false;
-    bool takes_varargs = uses_name(&node->body, varargs);
+    bool takes_varargs = node->uses & LULL_JINJA_USES_VARARGS;
     if (args->n > n && !takes_varargs)
         return lull_jinja_fail(r, LULL_EUNSUPPORTED, "macro '%.*s' takes at most %zu arguments",
                                (int)node->name.n, node->name.s, n);
@@ -319,9 +320,9 @@ static bool call_macro(interpreter *x, const macro *m, const lull_jinja_args *ar
     flow f = FLOW_ON;
     if (!enter(x, m->node)) return false;
     scope *before = push_scope(x, m->scope);
-    if (x->run.status != LULL_OK) return false;
+    if (!before) return false;
     bool is_ok = bind_parameters(x, m->node, args) && capture(x, &m->node->body, &f, out);
-    x->scope = before;
+    pop_scope(x, before);
     x->run.depth--;
     return is_ok;
 }
@@ -457,15 +458,22 @@ static bool eval_slice(interpreter *x, const lull_jinja_node *n, lull_jinja_valu
                                lull_jinja_type_name(&v));
     }
     bool is_text = v.type == LULL_JINJA_STRING;
+    if (is_text && !lull_jinja_step(r, v.as.text.n / LULL_JINJA_READ_BYTES)) return false;
     int64_t count = is_text ? (int64_t)lull_jinja_n_chars(v.as.text) : (int64_t)v.as.list->n;
     int64_t least = step > 0 ? 0 : -1, most = step > 0 ? count : count - 1;
     from = has_from ? clamp(from, count, least, most) : step > 0 ? 0 : count - 1;
     to = has_to ? clamp(to, count, least, most) : step > 0 ? count : -1;
     if (is_text && step == 1) {
-        if (!lull_jinja_step(r, 1 + v.as.text.n / 64)) return false;
         size_t a = lull_jinja_char_offset(v.as.text, (size_t)from);
         size_t b = from < to ? lull_jinja_char_offset(v.as.text, (size_t)to) : a;
         *out = lull_jinja_string(v.as.text.s + a, b - a);
+        return true;
+    }
+    if (!is_text && step == 1) { /* lists are never changed: the items can be the same */
+        if (!lull_jinja_new_list(r, v.type, 0, out)) return false;
+        size_t n_items = from < to ? (size_t)(to - from) : 0;
+        *out->as.list =
+            (lull_jinja_list){.items = v.as.list->items + from, .n = n_items, .cap = n_items};
         return true;
     }
     lull_jinja_list items;
@@ -478,11 +486,7 @@ static bool eval_slice(interpreter *x, const lull_jinja_node *n, lull_jinja_valu
     }
     *out = parts;
     if (!is_text) return true;
-    lull_buffer b = {0};
-    for (size_t i = 0; i < parts.as.list->n; i++)
-        lull_buffer_append(&b, parts.as.list->items[i].as.text.s,
-                           parts.as.list->items[i].as.text.n);
-    return lull_jinja_take_buffer(r, &b, out);
+    return lull_jinja_join(r, parts.as.list, (lull_jinja_text){"", 0}, true, out);
 }
 
 static bool repeat(interpreter *x, const lull_jinja_value *v, int64_t times, lull_jinja_value *out)
@@ -491,11 +495,10 @@ static bool repeat(interpreter *x, const lull_jinja_value *v, int64_t times, lul
     if (times < 0) times = 0;
     if (v->type == LULL_JINJA_STRING) {
         lull_buffer b = {0};
-        if (v->as.text.n == 0) times = 0;
-        if (v->as.text.n > 0 && times > (int64_t)(LULL_JINJA_MAX_OUTPUT / v->as.text.n))
-            return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
-        for (int64_t i = 0; i < times; i++) lull_buffer_append(&b, v->as.text.s, v->as.text.n);
-        return lull_jinja_take_buffer(r, &b, out);
+        if (lull_jinja_fill(r, &b, v->as.text, (size_t)times))
+            return lull_jinja_take_buffer(r, &b, out);
+        lull_buffer_fini(&b);
+        return false;
     }
     if (!lull_jinja_new_list(r, v->type, 0, out)) return false;
     for (int64_t i = 0; i < times && v->as.list->n > 0; i++)
@@ -808,7 +811,7 @@ static bool print_value(interpreter *x, const lull_jinja_value *v)
     size_t before = x->out->n_bytes;
     if (!lull_jinja_print(&x->run, v, false, x->out)) return false;
     x->run.n_output += x->out->n_bytes - before;
-    return x->run.n_output <= LULL_JINJA_MAX_OUTPUT ||
+    return x->run.n_output <= x->run.most_output ||
            lull_jinja_fail(&x->run, LULL_EFULL, "its text is too long");
 }
 
@@ -818,40 +821,37 @@ static bool run_loop(interpreter *x, const lull_jinja_node *n, lull_jinja_value 
 {
     static const lull_jinja_text loop_name = {"loop", 4};
     lull_jinja_run *r = &x->run;
-    lull_jinja_list all;
-    lull_jinja_value items;
-    scope *before = x->scope;
+    lull_jinja_list *items = lull_jinja_alloc(r, sizeof *items), all;
+    loop *l = lull_jinja_alloc(r, sizeof *l);
+    scope *before;
     flow f = FLOW_ON;
     bool is_ok = true, has_ended = false; /* an iteration, without break or continue */
     stand_at(x, n);
-    if (!lull_jinja_iterate(r, &iterable, &all)) return false;
+    if (!items || !l || !lull_jinja_iterate(r, &iterable, &all)) return false;
     if (!enter(x, n)) return false;
-    loop *l = lull_jinja_alloc(r, sizeof *l);
-    if (!l || !lull_jinja_new_list(r, LULL_JINJA_LIST, n->c ? 4 : all.n, &items)) return false;
-    for (size_t i = 0; i < all.n && is_ok; i++) {
-        lull_jinja_value truth = lull_jinja_bool(true);
-        if (n->c) {
-            push_scope(x, outer);
-            is_ok = r->status == LULL_OK && assign(x, n->a, all.items[i]) && eval(x, n->c, &truth);
-            x->scope = before;
-        }
-        if (is_ok && lull_jinja_truth(&truth))
-            is_ok = lull_jinja_push(r, items.as.list, all.items[i]);
+    if (!n->c) *items = all;
+    for (size_t i = 0; n->c && i < all.n && is_ok; i++) {
+        lull_jinja_value truth;
+        if (!(before = push_scope(x, outer))) return false;
+        is_ok = assign(x, n->a, all.items[i]) && eval(x, n->c, &truth) &&
+                (!lull_jinja_truth(&truth) || lull_jinja_push(r, items, all.items[i]));
+        pop_scope(x, before);
     }
-    *l = (loop){.items = items.as.list, .level = level, .node = n, .outer = outer};
+    *l = (loop){.items = items, .level = level, .node = n, .outer = outer};
+    if (n->is_recursive) keep_scopes(outer);
     for (; is_ok && l->at < l->items->n && f != FLOW_BREAK; l->at++) {
         f = FLOW_ON;
-        push_scope(x, outer);
-        is_ok = r->status == LULL_OK && assign(x, n->a, l->items->items[l->at]) &&
+        if (!(before = push_scope(x, outer))) return false;
+        is_ok = assign(x, n->a, l->items->items[l->at]) &&
                 define(x, loop_name, (lull_jinja_value){LULL_JINJA_LOOP, {.object = l}}) &&
                 exec_body(x, &n->body, &f);
-        x->scope = before;
+        pop_scope(x, before);
         has_ended = has_ended || f == FLOW_ON;
     }
     if (is_ok && !has_ended && n->otherwise.n > 0) {
-        push_scope(x, outer);
-        is_ok = r->status == LULL_OK && exec_body(x, &n->otherwise, after_else);
-        x->scope = before;
+        if (!(before = push_scope(x, outer))) return false;
+        is_ok = exec_body(x, &n->otherwise, after_else);
+        pop_scope(x, before);
     }
     r->depth--;
     return is_ok;
@@ -876,6 +876,7 @@ static bool make_macro(interpreter *x, const lull_jinja_node *n, lull_jinja_valu
     macro *m = lull_jinja_alloc(&x->run, sizeof *m);
     if (!m) return false;
     *m = (macro){n->name, n, x->scope};
+    keep_scopes(x->scope);
     *out = (lull_jinja_value){LULL_JINJA_MACRO, {.object = m}};
     return true;
 }
@@ -910,8 +911,7 @@ static bool exec_with(interpreter *x, const lull_jinja_node *n, flow *f)
 {
     scope *outer = x->scope;
     bool is_ok = true;
-    push_scope(x, outer);
-    if (x->run.status != LULL_OK) return false;
+    if (!push_scope(x, outer)) return false;
     for (size_t i = 0; i < n->items.n && is_ok; i += 2) {
         lull_jinja_value v;
         scope *inner = x->scope;
@@ -921,7 +921,7 @@ static bool exec_with(interpreter *x, const lull_jinja_node *n, flow *f)
         is_ok = is_ok && assign(x, n->items.items[i], v);
     }
     is_ok = is_ok && exec_body(x, &n->body, f);
-    x->scope = outer;
+    pop_scope(x, outer);
     return is_ok;
 }
 
@@ -929,9 +929,9 @@ static bool exec_with(interpreter *x, const lull_jinja_node *n, flow *f)
 static bool exec_scope(interpreter *x, const lull_jinja_node *n, flow *f)
 {
     scope *before = push_scope(x, x->scope);
-    if (x->run.status != LULL_OK) return false;
+    if (!before) return false;
     bool is_ok = exec_body(x, &n->body, f);
-    x->scope = before;
+    pop_scope(x, before);
     return is_ok;
 }
 
@@ -978,6 +978,10 @@ static bool exec_body(interpreter *x, const lull_jinja_nodes *body, flow *f)
 
 lull_status lull_jinja_parse(const char *src, size_t n_bytes, lull_jinja **out, lull_error *err)
 {
+    *out = NULL;
+    if (n_bytes > LULL_JINJA_MAX_SOURCE)
+        return lull_fail(err, LULL_EFULL, "chat template: %zu bytes, of which there may be %d",
+                         n_bytes, LULL_JINJA_MAX_SOURCE);
     lull_jinja *t = *out = calloc(1, sizeof *t);
     if (t) t->source = lull_arena_alloc(&t->arena, n_bytes + 1);
     if (!t || !t->source) {
@@ -1007,12 +1011,28 @@ void lull_jinja_free(lull_jinja *t)
     free(t);
 }
 
+/* From here on it is the template's doing, and no longer what the caller gave. */
+static void set_limits(lull_jinja_run *r)
+{
+    r->n_steps = 0;
+    r->most_steps = LULL_JINJA_BASE_STEPS + LULL_JINJA_INPUT_STEPS * r->n_input;
+    r->most_bytes = r->arena.n_held + LULL_JINJA_BASE_BYTES + LULL_JINJA_INPUT_BYTES * r->n_input;
+    r->most_output = LULL_JINJA_BASE_OUTPUT + LULL_JINJA_INPUT_OUTPUT * r->n_input;
+}
+
 lull_status lull_jinja_render(const lull_jinja *t, const json_t *vars, char **text, size_t *n_bytes,
                               lull_error *err)
 {
     lull_buffer out = {0};
     scope root = {0};
-    interpreter x = {.run = {.err = err, .line = 1, .column = 1}, .out = &out, .scope = &root};
+    interpreter x = {.run = {.most_steps = SIZE_MAX,
+                             .most_bytes = SIZE_MAX,
+                             .most_output = SIZE_MAX,
+                             .err = err,
+                             .line = 1,
+                             .column = 1},
+                     .out = &out,
+                     .scope = &root};
     x.host = (lull_jinja_host){&x.run, &x, call_value};
     lull_jinja_value globals;
     flow f = FLOW_ON;
@@ -1023,8 +1043,8 @@ lull_status lull_jinja_render(const lull_jinja *t, const json_t *vars, char **te
         is_ok = lull_jinja_fail(&x.run, LULL_EINVAL, "its variables must be a JSON object");
     if (is_ok) {
         x.vars = globals.as.dict;
-        x.run.n_steps = 0; /* what the caller gave is not the template's doing */
-        is_ok = exec_body(&x, &t->body, &f);
+        set_limits(&x.run);
+        is_ok = exec_body(&x, &t->body, &f) && x.run.status == LULL_OK;
     }
     if (is_ok) {
         *text = lull_buffer_take(&out, n_bytes);

@@ -18,7 +18,7 @@
 typedef struct lull_jinja lull_jinja;
 
 /* src [n_bytes] borrowed. LULL_EUNSUPPORTED: a syntax error or an unknown tag, filter or test; msg
- * gives line and column. LULL_ENOMEM. */
+ * gives line and column. LULL_EFULL: it is too long or nested too deeply. LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_jinja_parse(const char *src, size_t n_bytes, lull_jinja **out,
                                             lull_error *err);
 void lull_jinja_free(lull_jinja *t);

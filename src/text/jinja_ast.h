@@ -62,6 +62,14 @@ typedef enum lull_jinja_op {
     LULL_JINJA_POW
 } lull_jinja_op;
 
+enum { LULL_JINJA_USES_VARARGS = 1, LULL_JINJA_USES_KWARGS = 2, LULL_JINJA_USES_CALLER = 4 };
+
+enum {
+    LULL_JINJA_MAX_SOURCE = 1 << 20, /* bytes */
+    LULL_JINJA_MAX_TOKENS = 1 << 17,
+    LULL_JINJA_MAX_NODES = 24 << 20 /* bytes */
+};
+
 typedef struct lull_jinja_node lull_jinja_node;
 
 typedef struct lull_jinja_nodes {
@@ -74,6 +82,7 @@ struct lull_jinja_node {
     lull_jinja_op op; /* of BINARY, and of an operand of COMPARE */
     int line, column;
     bool is_recursive;
+    int uses; /* LULL_JINJA_USES_*: what the body of a macro or call block reads */
     lull_jinja_text name, name2; /* of keyword arguments: name */
     lull_jinja_value value;
     lull_jinja_node *a, *b, *c, *d;
@@ -84,7 +93,7 @@ struct lull_jinja_node {
 };
 
 /* Parse src [n]. Nodes come from the arena; on failure it may hold some. Bounded in depth.
- * LULL_EUNSUPPORTED with line and column, LULL_ENOMEM. */
+ * LULL_EUNSUPPORTED with line and column, LULL_EFULL, LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_jinja_parse_nodes(const char *src, size_t n, lull_arena *arena,
                                                   lull_jinja_nodes *body, lull_error *err);
 

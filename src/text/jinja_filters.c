@@ -28,7 +28,7 @@ static bool get_path(lull_jinja_run *r, const lull_jinja_value *v, const lull_ji
     lull_jinja_text t = path->type == LULL_JINJA_STRING ? path->as.text : (lull_jinja_text){"", 0};
     for (size_t from = 0; from <= t.n;) {
         lull_jinja_text dot = {".", 1};
-        size_t end = lull_jinja_find_text(t, dot, from);
+        size_t end = lull_jinja_find_text(r, t, dot, from);
         if (end > t.n) end = t.n;
         lull_jinja_text name = {t.s + from, end - from};
         lull_jinja_value object = *out, key = lull_jinja_string(name.s, name.n);
@@ -223,7 +223,9 @@ FILTER(escape)
     UNUSED_ARGS;
     lull_jinja_value s;
     lull_buffer b = {0};
-    if (!lull_jinja_to_string(h->run, v, &s)) return false;
+    if (!lull_jinja_to_string(h->run, v, &s) ||
+        !lull_jinja_step(h->run, s.as.text.n / LULL_JINJA_READ_BYTES))
+        return false;
     for (size_t i = 0; i < s.as.text.n; i++) {
         char c = s.as.text.s[i];
         const char *as = c == '&'    ? "&amp;"
@@ -260,11 +262,11 @@ FILTER(last)
 }
 
 /* Python's float(text); false: it is none. */
-static bool parse_float(lull_jinja_text t, double *out)
+static bool parse_float(lull_jinja_run *r, lull_jinja_text t, double *out)
 {
     char copy[128];
     size_t n = 0;
-    t = lull_jinja_strip(t, (lull_jinja_text){0}, true, true);
+    t = lull_jinja_strip(r, t, (lull_jinja_text){0}, true, true);
     if (t.n == 0 || t.n >= sizeof copy) return false;
     for (size_t i = 0; i < t.n; i++) {
         if (t.s[i] == 'x' || t.s[i] == 'X' || t.s[i] == '(') return false;
@@ -286,7 +288,7 @@ FILTER(float)
                                v->as.text.s);
     if (lull_jinja_is_number(v))
         *out = lull_jinja_float(lull_jinja_as_float(v));
-    else if (v->type == LULL_JINJA_STRING && parse_float(v->as.text, &d))
+    else if (v->type == LULL_JINJA_STRING && parse_float(h->run, v->as.text, &d))
         *out = lull_jinja_float(d);
     else
         *out = other ? *other : lull_jinja_float(0);
@@ -294,11 +296,11 @@ FILTER(float)
 }
 
 /* Python's int(text, base); false: it is none. */
-static bool parse_int(lull_jinja_text t, int64_t base, int64_t *out)
+static bool parse_int(lull_jinja_run *r, lull_jinja_text t, int64_t base, int64_t *out)
 {
     char copy[80], *end;
     size_t n = 0;
-    t = lull_jinja_strip(t, (lull_jinja_text){0}, true, true);
+    t = lull_jinja_strip(r, t, (lull_jinja_text){0}, true, true);
     if (t.n == 0 || t.n >= sizeof copy || base < 2 || base > 36) return false;
     for (size_t i = 0; i < t.n; i++) {
         if (t.s[i] == '_' && i > 0 && i + 1 < t.n && t.s[i - 1] != '_') continue;
@@ -326,7 +328,7 @@ FILTER(int)
         return lull_jinja_fail(h->run, LULL_EUNSUPPORTED, "'%.*s' is undefined", (int)v->as.text.n,
                                v->as.text.s);
     *out = other ? *other : lull_jinja_int(0);
-    if (v->type == LULL_JINJA_STRING && parse_int(v->as.text, base, &i)) {
+    if (v->type == LULL_JINJA_STRING && parse_int(h->run, v->as.text, base, &i)) {
         *out = lull_jinja_int(i);
         return true;
     }
@@ -336,7 +338,7 @@ FILTER(int)
     }
     bool has_number = v->type == LULL_JINJA_FLOAT
                           ? (d = v->as.number, true)
-                          : v->type == LULL_JINJA_STRING && parse_float(v->as.text, &d);
+                          : v->type == LULL_JINJA_STRING && parse_float(h->run, v->as.text, &d);
     if (has_number && isfinite(d)) {
         if (fabs(d) >= 9.2e18)
             return lull_jinja_fail(h->run, LULL_EUNSUPPORTED, "a number beyond 64 bits");
@@ -427,12 +429,9 @@ FILTER(indent)
     for (size_t i = 0; is_ok && i < lines.as.list->n; i++) {
         lull_jinja_text line = lines.as.list->items[i].as.text;
         bool is_indented = i == 0 ? with_first : line.n > 0 || with_blank;
-        if (i > 0) lull_buffer_append(&b, "\n", 1);
-        if (is_indented) lull_buffer_append(&b, indention.data, indention.n_bytes);
-        lull_buffer_append(&b, line.s, line.n);
-        is_ok = lull_jinja_step(r, 1 + indention.n_bytes / 64) &&
-                (b.n_bytes <= LULL_JINJA_MAX_OUTPUT ||
-                 lull_jinja_fail(r, LULL_EFULL, "its text is too long"));
+        is_ok = lull_jinja_append(r, &b, "\n", i > 0) &&
+                (!is_indented || lull_jinja_append(r, &b, indention.data, indention.n_bytes)) &&
+                lull_jinja_append(r, &b, line.s, line.n);
     }
     lull_buffer_fini(&indention);
     if (is_ok) return lull_jinja_take_buffer(r, &b, out);
@@ -471,7 +470,7 @@ FILTER(length)
     case LULL_JINJA_UNDEFINED: *out = lull_jinja_int(0); return true;
     case LULL_JINJA_STRING:
         *out = lull_jinja_int((int64_t)lull_jinja_n_chars(v->as.text));
-        return lull_jinja_step(h->run, v->as.text.n / 64);
+        return lull_jinja_step(h->run, v->as.text.n / LULL_JINJA_READ_BYTES);
     case LULL_JINJA_LIST:
     case LULL_JINJA_TUPLE: *out = lull_jinja_int((int64_t)v->as.list->n); return true;
     case LULL_JINJA_DICT: *out = lull_jinja_int((int64_t)v->as.dict->n); return true;
@@ -587,6 +586,21 @@ FILTER(reverse)
            lull_jinja_join(r, out->as.list, (lull_jinja_text){"", 0}, false, out);
 }
 
+/* d to a multiple of 10^place, from its exact decimal digits. */
+static double round_float(double d, int place)
+{
+    char text[360]; /* where printf rounds exactly, to even */
+    if (place == 0 || !isfinite(d)) return nearbyint(d);
+    snprintf(text, sizeof text, "%.0e", d);
+    int exponent = atoi(strchr(text, 'e') + 1); /* one too many when all digits are nines */
+    if (fabs(d) < pow(10, exponent)) exponent--;
+    if (exponent >= place) {
+        snprintf(text, sizeof text, "%.*e", exponent - place, d);
+        return strtod(text, NULL);
+    }
+    return copysign(fabs(d) > 5 * pow(10, place - 1) ? pow(10, place) : 0, d);
+}
+
 FILTER(round)
 {
     int64_t digits;
@@ -612,7 +626,7 @@ FILTER(round)
         *out = lull_jinja_float(strtod(text, NULL));
     } else {
         double rounded = nearbyint(d * scale) / scale;
-        *out = v->type == LULL_JINJA_FLOAT ? lull_jinja_float(rounded)
+        *out = v->type == LULL_JINJA_FLOAT ? lull_jinja_float(round_float(d, (int)-digits))
                                            : lull_jinja_int((int64_t)rounded);
     }
     return true;
@@ -775,7 +789,7 @@ FILTER(trim)
     lull_jinja_text chars = {0};
     if (!lull_jinja_to_string(h->run, v, &s) || !lull_jinja_arg_text(h->run, a, 0, "chars", &chars))
         return false;
-    lull_jinja_text t = lull_jinja_strip(s.as.text, chars, true, true);
+    lull_jinja_text t = lull_jinja_strip(h->run, s.as.text, chars, true, true);
     *out = lull_jinja_string(t.s, t.n);
     return true;
 }
@@ -810,7 +824,9 @@ FILTER(wordcount)
     lull_jinja_value s;
     int64_t n = 0;
     bool is_in_word = false;
-    if (!lull_jinja_to_string(h->run, v, &s)) return false;
+    if (!lull_jinja_to_string(h->run, v, &s) ||
+        !lull_jinja_step(h->run, s.as.text.n / LULL_JINJA_READ_BYTES))
+        return false;
     for (size_t i = 0, k; i < s.as.text.n; i += k) {
         uint32_t c = lull_jinja_char_at(s.as.text.s + i, s.as.text.n - i, &k);
         bool is_word = lull_jinja_is_letter(c) || c == '_' || (c >= '0' && c <= '9');

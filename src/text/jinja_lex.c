@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jinja_ast.h"
+
 typedef struct lexer {
     const char *src;
     size_t n, at;
@@ -39,6 +41,8 @@ static lull_status fail_at(lexer *x, size_t at, const char *what)
 static lull_status push(lexer *x, lull_jinja_token t, size_t at)
 {
     lull_jinja_tokens *out = x->out;
+    if (out->n == LULL_JINJA_MAX_TOKENS)
+        return lull_fail(x->err, LULL_EFULL, "chat template: it is too large");
     if (out->n == out->cap) {
         size_t cap = out->cap ? 2 * out->cap : 256;
         lull_jinja_token *items = realloc(out->items, cap * sizeof *items);

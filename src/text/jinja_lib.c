@@ -87,10 +87,13 @@ bool lull_jinja_add(lull_jinja_run *r, const lull_jinja_value *a, const lull_jin
                     lull_jinja_value *out)
 {
     if (a->type == LULL_JINJA_STRING && b->type == LULL_JINJA_STRING) {
-        lull_buffer buf = {0};
-        lull_buffer_append(&buf, a->as.text.s, a->as.text.n);
-        lull_buffer_append(&buf, b->as.text.s, b->as.text.n);
-        return lull_jinja_take_buffer(r, &buf, out);
+        lull_jinja_text s = a->as.text, t = b->as.text;
+        char *p = lull_jinja_alloc(r, s.n + t.n + 1);
+        if (!p) return false;
+        if (s.n > 0) memcpy(p, s.s, s.n);
+        if (t.n > 0) memcpy(p + s.n, t.s, t.n);
+        *out = lull_jinja_string(p, s.n + t.n);
+        return true;
     }
     if (lull_jinja_is_list(a) && a->type == b->type) {
         const lull_jinja_list *x = a->as.list, *y = b->as.list;
@@ -126,8 +129,8 @@ bool lull_jinja_contains(lull_jinja_run *r, const lull_jinja_value *container,
         if (v->type != LULL_JINJA_STRING)
             return lull_jinja_fail(r, LULL_EUNSUPPORTED, "'in <string>' needs a string, not %s",
                                    lull_jinja_type_name(v));
-        *out = lull_jinja_find_text(container->as.text, v->as.text, 0) <= container->as.text.n;
-        return lull_jinja_step(r, container->as.text.n / 256);
+        *out = lull_jinja_find_text(r, container->as.text, v->as.text, 0) <= container->as.text.n;
+        break;
     case LULL_JINJA_LIST:
     case LULL_JINJA_TUPLE:
         for (size_t i = 0; i < container->as.list->n && !*out; i++)
@@ -265,8 +268,7 @@ static bool test_lower(lull_jinja_run *r, const lull_jinja_value *v, const lull_
     lull_jinja_value s;
     (void)a;
     if (!lull_jinja_to_string(r, v, &s)) return false;
-    *out = lull_jinja_is_case(s.as.text, LULL_JINJA_LOWER_CASE);
-    return true;
+    return lull_jinja_is_case(r, s.as.text, LULL_JINJA_LOWER_CASE, out);
 }
 
 static bool test_upper(lull_jinja_run *r, const lull_jinja_value *v, const lull_jinja_args *a,
@@ -275,8 +277,7 @@ static bool test_upper(lull_jinja_run *r, const lull_jinja_value *v, const lull_
     lull_jinja_value s;
     (void)a;
     if (!lull_jinja_to_string(r, v, &s)) return false;
-    *out = lull_jinja_is_case(s.as.text, LULL_JINJA_UPPER_CASE);
-    return true;
+    return lull_jinja_is_case(r, s.as.text, LULL_JINJA_UPPER_CASE, out);
 }
 
 static bool test_filter(lull_jinja_run *r, const lull_jinja_value *v, const lull_jinja_args *a,

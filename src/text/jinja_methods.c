@@ -156,8 +156,8 @@ bool lull_jinja_get_item(lull_jinja_run *r, const lull_jinja_value *object,
             if (i < 0) i += n;
             if (i >= 0 && i < n) *out = object->as.list->items[i];
         } else if (object->type == LULL_JINJA_STRING) {
+            if (!lull_jinja_step(r, object->as.text.n / LULL_JINJA_READ_BYTES)) return false;
             int64_t n = (int64_t)lull_jinja_n_chars(object->as.text);
-            if (!lull_jinja_step(r, 1 + object->as.text.n / 64)) return false;
             if (i < 0) i += n;
             if (i >= 0 && i < n) {
                 size_t at = lull_jinja_char_offset(object->as.text, (size_t)i);
@@ -208,6 +208,7 @@ static bool has_affix(lull_jinja_run *r, lull_jinja_text t, const lull_jinja_val
                                "startswith and endswith need a string, not %s",
                                lull_jinja_type_name(v));
     lull_jinja_text part = v->as.text;
+    if (!lull_jinja_step(r, 1 + part.n / LULL_JINJA_COPY_BYTES)) return false;
     *out = part.n <= t.n && memcmp(at_start ? t.s : t.s + t.n - part.n, part.s, part.n) == 0;
     return true;
 }
@@ -222,8 +223,9 @@ static bool need_text(lull_jinja_run *r, const lull_jinja_args *a, lull_jinja_te
     return true;
 }
 
-static bool is_made_of(lull_jinja_text t, method_id id)
+static bool is_made_of(lull_jinja_run *r, lull_jinja_text t, method_id id)
 {
+    if (!lull_jinja_step(r, t.n / LULL_JINJA_READ_BYTES)) return false;
     for (size_t i = 0, k; i < t.n; i += k) {
         uint32_t c = lull_jinja_char_at(t.s + i, t.n - i, &k);
         bool is_digit = c >= '0' && c <= '9', is_space = lull_jinja_is_space(c);
@@ -243,7 +245,6 @@ static bool call_string_method(lull_jinja_run *r, const bound_method *m, const l
     lull_jinja_text t = m->object.as.text, part = {0};
     int64_t count;
     bool truth;
-    if (!lull_jinja_step(r, 1 + t.n / 256)) return false;
     switch (m->id) {
     case M_UPPER: return lull_jinja_change_case(r, t, LULL_JINJA_UPPER_CASE, out);
     case M_LOWER: return lull_jinja_change_case(r, t, LULL_JINJA_LOWER_CASE, out);
@@ -253,7 +254,7 @@ static bool call_string_method(lull_jinja_run *r, const bound_method *m, const l
     case M_LSTRIP:
     case M_RSTRIP:
         if (!lull_jinja_arg_text(r, a, 0, "chars", &part)) return false;
-        t = lull_jinja_strip(t, part, m->id != M_RSTRIP, m->id != M_LSTRIP);
+        t = lull_jinja_strip(r, t, part, m->id != M_RSTRIP, m->id != M_LSTRIP);
         *out = lull_jinja_string(t.s, t.n);
         return true;
     case M_SPLIT:
@@ -291,26 +292,30 @@ static bool call_string_method(lull_jinja_run *r, const bound_method *m, const l
     case M_RINDEX: {
         bool is_last = m->id == M_RFIND || m->id == M_RINDEX;
         if (!need_text(r, a, &part)) return false;
-        size_t at = is_last ? lull_jinja_find_last(t, part) : lull_jinja_find_text(t, part, 0);
+        size_t at =
+            is_last ? lull_jinja_find_last(r, t, part) : lull_jinja_find_text(r, t, part, 0);
         if (at > t.n && (m->id == M_INDEX || m->id == M_RINDEX))
             return lull_jinja_fail(r, LULL_EUNSUPPORTED, "substring not found");
+        if (!lull_jinja_step(r, t.n / LULL_JINJA_READ_BYTES)) return false;
         *out =
             lull_jinja_int(at > t.n ? -1 : (int64_t)lull_jinja_n_chars((lull_jinja_text){t.s, at}));
         return true;
     }
     case M_COUNT:
-        if (!need_text(r, a, &part)) return false;
+        if (!need_text(r, a, &part) || !lull_jinja_step(r, t.n / LULL_JINJA_READ_BYTES))
+            return false;
         count = part.n == 0 ? (int64_t)lull_jinja_n_chars(t) + 1 : 0;
-        for (size_t at = 0; part.n && (at = lull_jinja_find_text(t, part, at)) <= t.n; at += part.n)
-            count++;
+        for (size_t at = 0; part.n && (at = lull_jinja_find_text(r, t, part, at)) <= t.n;
+             at += part.n)
+            if (count++, !lull_jinja_step(r, 1)) return false;
         *out = lull_jinja_int(count);
         return true;
     case M_PARTITION:
     case M_RPARTITION: {
         if (!need_text(r, a, &part)) return false;
         if (part.n == 0) return lull_jinja_fail(r, LULL_EUNSUPPORTED, "empty separator");
-        size_t at =
-            m->id == M_PARTITION ? lull_jinja_find_text(t, part, 0) : lull_jinja_find_last(t, part);
+        size_t at = m->id == M_PARTITION ? lull_jinja_find_text(r, t, part, 0)
+                                         : lull_jinja_find_last(r, t, part);
         /* What is not found stands behind, or, from the right, in front of it all. */
         if (at > t.n) {
             at = m->id == M_PARTITION ? t.n : 0;
@@ -345,12 +350,14 @@ static bool call_string_method(lull_jinja_run *r, const bound_method *m, const l
     }
     case M_FORMAT: return lull_jinja_format_braces(r, t, a, out);
     case M_ISUPPER:
-        *out = lull_jinja_bool(lull_jinja_is_case(t, LULL_JINJA_UPPER_CASE));
+        if (!lull_jinja_is_case(r, t, LULL_JINJA_UPPER_CASE, &truth)) return false;
+        *out = lull_jinja_bool(truth);
         return true;
     case M_ISLOWER:
-        *out = lull_jinja_bool(lull_jinja_is_case(t, LULL_JINJA_LOWER_CASE));
+        if (!lull_jinja_is_case(r, t, LULL_JINJA_LOWER_CASE, &truth)) return false;
+        *out = lull_jinja_bool(truth);
         return true;
-    default: *out = lull_jinja_bool(is_made_of(t, m->id)); return true;
+    default: *out = lull_jinja_bool(is_made_of(r, t, m->id)); return true;
     }
 }
 

@@ -16,6 +16,7 @@ typedef struct parser {
      * filter is an error only when it is reached. */
     int n_optional;
     int n_loops; /* that break can end here; macros, call and generation blocks are apart from theirs */
+    int uses; /* LULL_JINJA_USES_* of the names read so far in the innermost macro */
     lull_status status;
     lull_error *err;
 } parser;
@@ -97,12 +98,23 @@ static lull_jinja_text expect_name(parser *p)
 
 static lull_jinja_node *new_node(parser *p, lull_jinja_kind kind)
 {
+    if (p->arena->n_held > LULL_JINJA_MAX_NODES)
+        return fail_code(p, LULL_EFULL, "the template is too large", (lull_jinja_text){0});
     lull_jinja_node *n = lull_arena_alloc(p->arena, sizeof *n);
     if (!n) return fail_code(p, LULL_ENOMEM, "out of memory", (lull_jinja_text){0});
     n->kind = kind;
     n->line = p->t->line;
     n->column = p->t->column;
     return n;
+}
+
+/* Macros take extra arguments only if they read them. */
+static int uses_of(lull_jinja_text name)
+{
+    return lull_jinja_text_is(name, "varargs")  ? LULL_JINJA_USES_VARARGS
+           : lull_jinja_text_is(name, "kwargs") ? LULL_JINJA_USES_KWARGS
+           : lull_jinja_text_is(name, "caller") ? LULL_JINJA_USES_CALLER
+                                                : 0;
 }
 
 static void add(parser *p, lull_jinja_nodes *list, lull_jinja_node *n)
@@ -229,6 +241,7 @@ static lull_jinja_node *parse_primary(parser *p)
             n->value = lull_jinja_none();
         } else {
             n->kind = LULL_JINJA_NAME;
+            p->uses |= uses_of(p->t->text);
             n->name = name;
         }
         advance(p);
@@ -641,12 +654,14 @@ static void parse_block(parser *p, lull_jinja_nodes *body, const char *const *en
 }
 
 /* The same for what Jinja2 makes a function of. */
-static void parse_function(parser *p, lull_jinja_nodes *body, const char *const *ends)
+static void parse_function(parser *p, lull_jinja_node *n, const char *const *ends)
 {
-    int n_loops = p->n_loops;
-    p->n_loops = 0;
-    parse_block(p, body, ends);
+    int n_loops = p->n_loops, uses = p->uses;
+    p->n_loops = p->uses = 0;
+    parse_block(p, &n->body, ends);
+    n->uses = p->uses;
     p->n_loops = n_loops;
+    p->uses |= uses; /* what is read in a macro is read in those around it, too */
 }
 
 #define ENDS(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -751,7 +766,7 @@ static lull_jinja_node *parse_macro(parser *p)
     advance(p);
     n->name = expect_name(p);
     parse_signature(p, n);
-    parse_function(p, &n->body, ENDS("endmacro"));
+    parse_function(p, n, ENDS("endmacro"));
     advance(p);
     return n;
 }
@@ -764,7 +779,7 @@ static lull_jinja_node *parse_call_block(parser *p)
     if (is_operator(p, "(")) parse_signature(p, n);
     n->a = parse_expression(p);
     if (n->a && n->a->kind != LULL_JINJA_CALL) return fail(p, "there should be a call");
-    parse_function(p, &n->body, ENDS("endcall"));
+    parse_function(p, n, ENDS("endcall"));
     advance(p);
     return n;
 }
@@ -812,7 +827,7 @@ static lull_jinja_node *parse_scope(parser *p)
     lull_jinja_node *n = new_node(p, LULL_JINJA_SCOPE);
     if (!n) return NULL;
     advance(p);
-    parse_function(p, &n->body, ENDS("endgeneration"));
+    parse_function(p, n, ENDS("endgeneration"));
     advance(p);
     return n;
 }

@@ -56,6 +56,7 @@ bool lull_jinja_change_case(lull_jinja_run *r, lull_jinja_text t, lull_jinja_cas
 {
     lull_buffer b = {0};
     bool is_start = true;
+    if (!lull_jinja_step(r, 2 * t.n / LULL_JINJA_READ_BYTES)) return false;
     for (size_t i = 0, k; i < t.n; i += k) {
         uint32_t c = lull_jinja_char_at(t.s + i, t.n - i, &k);
         bool is_up = how == LULL_JINJA_UPPER_CASE || (how != LULL_JINJA_LOWER_CASE && is_start);
@@ -74,8 +75,7 @@ bool lull_jinja_change_case(lull_jinja_run *r, lull_jinja_text t, lull_jinja_cas
         else
             is_start = false;
     }
-    return lull_jinja_step(r, t.n / 16) ? lull_jinja_take_buffer(r, &b, out)
-                                        : (lull_buffer_fini(&b), false);
+    return lull_jinja_take_buffer(r, &b, out);
 }
 
 bool lull_jinja_is_letter(uint32_t c)
@@ -90,15 +90,17 @@ bool lull_jinja_is_letter(uint32_t c)
     return !is_symbol && !lull_jinja_is_space(c);
 }
 
-bool lull_jinja_is_case(lull_jinja_text t, lull_jinja_case which)
+bool lull_jinja_is_case(lull_jinja_run *r, lull_jinja_text t, lull_jinja_case which, bool *out)
 {
-    bool has_any = false;
+    bool has_any = *out = false;
+    if (!lull_jinja_step(r, t.n / LULL_JINJA_READ_BYTES)) return false;
     for (size_t i = 0, k; i < t.n; i += k) {
         uint32_t c = lull_jinja_char_at(t.s + i, t.n - i, &k);
-        if ((which == LULL_JINJA_UPPER_CASE ? to_upper(c) : to_lower(c)) != c) return false;
+        if ((which == LULL_JINJA_UPPER_CASE ? to_upper(c) : to_lower(c)) != c) return true;
         has_any = has_any || has_case(c);
     }
-    return has_any;
+    *out = has_any;
+    return true;
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -122,58 +124,68 @@ static uint32_t last_char(lull_jinja_text t, size_t *n_bytes)
     return lull_jinja_char_at(t.s + t.n - 1, 1, n_bytes);
 }
 
-static bool is_stripped(lull_jinja_text set, const char *s, size_t k, uint32_t c)
+static bool is_stripped(lull_jinja_run *r, lull_jinja_text set, const char *s, size_t k, uint32_t c)
 {
+    if (!lull_jinja_step(r, 1 + set.n / LULL_JINJA_READ_BYTES)) return false;
     return set.s ? is_in_set(set, s, k) : lull_jinja_is_space(c);
 }
 
-lull_jinja_text lull_jinja_strip(lull_jinja_text t, lull_jinja_text set, bool at_start, bool at_end)
+lull_jinja_text lull_jinja_strip(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text set,
+                                 bool at_start, bool at_end)
 {
     size_t k;
     while (at_start && t.n > 0) {
         uint32_t c = lull_jinja_char_at(t.s, t.n, &k);
-        if (!is_stripped(set, t.s, k, c)) break;
+        if (!is_stripped(r, set, t.s, k, c)) break;
         t.s += k;
         t.n -= k;
     }
     while (at_end && t.n > 0) {
         uint32_t c = last_char(t, &k);
-        if (!is_stripped(set, t.s + t.n - k, k, c)) break;
+        if (!is_stripped(r, set, t.s + t.n - k, k, c)) break;
         t.n -= k;
     }
     return t;
 }
 
-/* First occurrence of part at or after `from`; t.n + 1 when there is none. */
-size_t lull_jinja_find_text(lull_jinja_text t, lull_jinja_text part, size_t from)
+size_t lull_jinja_find_text(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text part, size_t from)
 {
     if (from > t.n || part.n > t.n - from) return t.n + 1;
     if (part.n == 0) return from;
     const char *at = memmem(t.s + from, t.n - from, part.s, part.n);
-    return at ? (size_t)(at - t.s) : t.n + 1;
+    size_t n_read = part.n + (at ? (size_t)(at - t.s) - from : t.n - from);
+    return lull_jinja_step(r, n_read / LULL_JINJA_FIND_BYTES) && at ? (size_t)(at - t.s) : t.n + 1;
 }
 
-size_t lull_jinja_find_last(lull_jinja_text t, lull_jinja_text part)
+size_t lull_jinja_find_last(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text part)
 {
-    for (size_t i = t.n + 1; i > part.n; i--)
-        if (memcmp(t.s + i - 1 - part.n, part.s, part.n) == 0) return i - 1 - part.n;
+    for (size_t i = t.n + 1; i > part.n; i--) {
+        const char *at = t.s + i - 1 - part.n;
+        /* Long parts of one letter are what takes time: those begin and end alike. */
+        bool may_be = part.n == 0 || (*at == *part.s && at[part.n - 1] == part.s[part.n - 1]);
+        size_t n_read = may_be ? part.n : 0;
+        if (!lull_jinja_step(r, i % LULL_JINJA_READ_BYTES == 0) ||
+            !lull_jinja_step(r, n_read / LULL_JINJA_COPY_BYTES))
+            break;
+        if (may_be && memcmp(at, part.s, part.n) == 0) return i - 1 - part.n;
+    }
     return t.n + 1;
 }
 
 bool lull_jinja_pad(lull_jinja_run *r, lull_jinja_text t, int64_t width, lull_jinja_text fill,
                     lull_jinja_pad_where where, lull_jinja_value *out)
 {
+    if (!lull_jinja_step(r, t.n / LULL_JINJA_READ_BYTES)) return false;
     int64_t n = (int64_t)lull_jinja_n_chars(t), pad = width > n ? width - n : 0;
-    if (pad > LULL_JINJA_MAX_OUTPUT / 4)
-        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
     int64_t left = where == LULL_JINJA_PAD_START ? pad
                    : where == LULL_JINJA_PAD_END ? 0
                                                  : pad / 2 + (pad & width & 1);
     lull_buffer b = {0};
-    for (int64_t i = 0; i < left; i++) lull_buffer_append(&b, fill.s, fill.n);
-    lull_buffer_append(&b, t.s, t.n);
-    for (int64_t i = left; i < pad; i++) lull_buffer_append(&b, fill.s, fill.n);
-    return lull_jinja_take_buffer(r, &b, out);
+    if (lull_jinja_fill(r, &b, fill, (size_t)left) && lull_jinja_append(r, &b, t.s, t.n) &&
+        lull_jinja_fill(r, &b, fill, (size_t)(pad - left)))
+        return lull_jinja_take_buffer(r, &b, out);
+    lull_buffer_fini(&b);
+    return false;
 }
 
 bool lull_jinja_fill_zeros(lull_jinja_run *r, lull_jinja_text t, int64_t width,
@@ -192,11 +204,12 @@ bool lull_jinja_replace_text(lull_jinja_run *r, lull_jinja_text t, lull_jinja_te
 {
     lull_buffer b = {0};
     size_t at = 0, n_done = 0;
-    while (count < 0 || (int64_t)n_done < count) {
-        size_t found = lull_jinja_find_text(t, old, at);
+    bool is_ok = true;
+    while (is_ok && (count < 0 || (int64_t)n_done < count)) {
+        size_t found = lull_jinja_find_text(r, t, old, at);
         if (found > t.n) break;
-        lull_buffer_append(&b, t.s + at, found - at);
-        lull_buffer_append(&b, with.s, with.n);
+        is_ok = lull_jinja_append(r, &b, t.s + at, found - at) &&
+                lull_jinja_append(r, &b, with.s, with.n) && lull_jinja_step(r, 1);
         n_done++;
         at = found + old.n;
         if (old.n == 0) { /* between all characters */
@@ -205,13 +218,12 @@ bool lull_jinja_replace_text(lull_jinja_run *r, lull_jinja_text t, lull_jinja_te
             lull_buffer_append(&b, t.s + found, k);
             at = found + k;
         }
-        if (!lull_jinja_step(r, 1 + with.n / 64) || b.n_bytes > LULL_JINJA_MAX_OUTPUT) {
-            lull_buffer_fini(&b);
-            return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
-        }
     }
-    if (at < t.n) lull_buffer_append(&b, t.s + at, t.n - at);
-    return lull_jinja_take_buffer(r, &b, out);
+    is_ok = is_ok && r->status == LULL_OK &&
+            (at >= t.n || lull_jinja_append(r, &b, t.s + at, t.n - at));
+    if (is_ok) return lull_jinja_take_buffer(r, &b, out);
+    lull_buffer_fini(&b);
+    return false;
 }
 
 bool lull_jinja_push_text(lull_jinja_run *r, lull_jinja_list *l, const char *s, size_t n)
@@ -226,10 +238,10 @@ static bool split_forwards(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text
     while (most < 0 || (int64_t)l->n < most) {
         size_t end = 0, n_end = separator.n, k;
         if (separator.s) {
-            end = lull_jinja_find_text(t, separator, 0);
+            end = lull_jinja_find_text(r, t, separator, 0);
             if (end > t.n) break;
         } else {
-            t = lull_jinja_strip(t, space, true, false);
+            t = lull_jinja_strip(r, t, space, true, false);
             if (t.n == 0) return true;
             while (end < t.n && !lull_jinja_is_space(lull_jinja_char_at(t.s + end, t.n - end, &k)))
                 end += k;
@@ -237,7 +249,7 @@ static bool split_forwards(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text
         if (!lull_jinja_push_text(r, l, t.s, end)) return false;
         t = (lull_jinja_text){t.s + end + n_end, t.n - end - n_end};
     }
-    if (!separator.s) t = lull_jinja_strip(t, space, true, false);
+    if (!separator.s) t = lull_jinja_strip(r, t, space, true, false);
     return (!separator.s && t.n == 0) || lull_jinja_push_text(r, l, t.s, t.n);
 }
 
@@ -249,11 +261,11 @@ static bool split_backwards(lull_jinja_run *r, lull_jinja_text t, lull_jinja_tex
     while (most < 0 || (int64_t)l->n < most) {
         size_t from, k;
         if (separator.s) {
-            size_t found = lull_jinja_find_last(t, separator);
+            size_t found = lull_jinja_find_last(r, t, separator);
             if (found > t.n) break;
             from = found + separator.n;
         } else {
-            t = lull_jinja_strip(t, space, false, true);
+            t = lull_jinja_strip(r, t, space, false, true);
             if (t.n == 0) return true;
             for (from = t.n; from > 0; from -= k)
                 if (lull_jinja_is_space(last_char((lull_jinja_text){t.s, from}, &k))) break;
@@ -261,7 +273,7 @@ static bool split_backwards(lull_jinja_run *r, lull_jinja_text t, lull_jinja_tex
         if (!lull_jinja_push_text(r, l, t.s + from, t.n - from)) return false;
         t.n = from - separator.n;
     }
-    if (!separator.s) t = lull_jinja_strip(t, space, false, true);
+    if (!separator.s) t = lull_jinja_strip(r, t, space, false, true);
     return (!separator.s && t.n == 0) || lull_jinja_push_text(r, l, t.s, t.n);
 }
 
@@ -270,6 +282,7 @@ bool lull_jinja_split(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text sepa
 {
     if (separator.s && separator.n == 0)
         return lull_jinja_fail(r, LULL_EUNSUPPORTED, "empty separator");
+    if (!separator.s && !lull_jinja_step(r, t.n / LULL_JINJA_READ_BYTES)) return false;
     if (!lull_jinja_new_list(r, LULL_JINJA_LIST, 4, out)) return false;
     lull_jinja_list *l = out->as.list;
     if (!from_right) return split_forwards(r, t, separator, most, l);
@@ -297,7 +310,9 @@ bool lull_jinja_split_lines(lull_jinja_run *r, lull_jinja_text t, bool keep_ends
                             lull_jinja_value *out)
 {
     size_t from = 0;
-    if (!lull_jinja_new_list(r, LULL_JINJA_LIST, 4, out)) return false;
+    if (!lull_jinja_step(r, t.n / LULL_JINJA_READ_BYTES) ||
+        !lull_jinja_new_list(r, LULL_JINJA_LIST, 4, out))
+        return false;
     for (size_t i = 0; i < t.n;) {
         size_t end = line_end_bytes(t.s + i, t.n - i);
         if (!end) {
@@ -316,14 +331,14 @@ bool lull_jinja_join(lull_jinja_run *r, const lull_jinja_list *l, lull_jinja_tex
 {
     lull_buffer b = {0};
     for (size_t i = 0; i < l->n; i++) {
-        if (i > 0) lull_buffer_append(&b, separator.s, separator.n);
         if (must_be_text && l->items[i].type != LULL_JINJA_STRING) {
             lull_buffer_fini(&b);
             return lull_jinja_fail(r, LULL_EUNSUPPORTED,
                                    "item %zu to be joined is %s, not a string", i,
                                    lull_jinja_type_name(&l->items[i]));
         }
-        if (!lull_jinja_print(r, &l->items[i], false, &b)) {
+        if ((i > 0 && !lull_jinja_append(r, &b, separator.s, separator.n)) ||
+            !lull_jinja_print(r, &l->items[i], false, &b)) {
             lull_buffer_fini(&b);
             return false;
         }
@@ -381,15 +396,14 @@ static bool put_number(lull_jinja_run *r, const conversion *c, bool is_negative,
     int64_t n = (int64_t)(strlen(sign) + strlen(prefix) + strlen(digits));
     int64_t fill = c->width > n ? c->width - n : 0;
     bool has_zeros = c->has_zeros && !c->is_left && may_have_zeros;
-    if (fill > LULL_JINJA_MAX_OUTPUT / 4 || b->n_bytes > LULL_JINJA_MAX_OUTPUT)
-        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
-    for (int64_t i = 0; i < fill && !c->is_left && !has_zeros; i++) lull_buffer_append(b, " ", 1);
+    size_t n_blanks = c->is_left || has_zeros ? 0 : (size_t)fill;
+    const lull_jinja_text blank = {" ", 1}, zero = {"0", 1};
+    if (!lull_jinja_fill(r, b, blank, n_blanks)) return false;
     lull_buffer_append_str(b, sign);
     lull_buffer_append_str(b, prefix);
-    for (int64_t i = 0; i < fill && has_zeros; i++) lull_buffer_append(b, "0", 1);
+    if (!lull_jinja_fill(r, b, zero, has_zeros ? (size_t)fill : 0)) return false;
     lull_buffer_append_str(b, digits);
-    for (int64_t i = 0; i < fill && c->is_left; i++) lull_buffer_append(b, " ", 1);
-    return lull_jinja_step(r, (size_t)fill / 64);
+    return lull_jinja_fill(r, b, blank, c->is_left ? (size_t)fill : 0);
 }
 
 static bool convert_int(lull_jinja_run *r, const conversion *c, const lull_jinja_value *v,
@@ -453,14 +467,12 @@ static bool convert_text(lull_jinja_run *r, const conversion *c, const lull_jinj
         return false;
     }
     lull_jinja_text t = text.as.text;
+    if (!lull_jinja_step(r, t.n / LULL_JINJA_READ_BYTES)) return false;
     if (c->precision >= 0) t.n = lull_jinja_char_offset(t, (size_t)c->precision);
     if (!lull_jinja_pad(r, t, c->width, (lull_jinja_text){" ", 1},
                         c->is_left ? LULL_JINJA_PAD_END : LULL_JINJA_PAD_START, &text))
         return false;
-    if (b->n_bytes > LULL_JINJA_MAX_OUTPUT)
-        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
-    lull_buffer_append(b, text.as.text.s, text.as.text.n);
-    return true;
+    return lull_jinja_append(r, b, text.as.text.s, text.as.text.n);
 }
 
 static bool convert(lull_jinja_run *r, const conversion *c, const lull_jinja_value *v,
@@ -485,9 +497,13 @@ bool lull_jinja_format_percent(lull_jinja_run *r, lull_jinja_text t, const lull_
         const lull_jinja_value *v = NULL;
         conversion c;
         if (t.s[i] != '%') {
-            lull_buffer_append(&b, t.s + i++, 1);
+            const char *next = memchr(t.s + i, '%', t.n - i);
+            size_t n_plain = next ? (size_t)(next - t.s) - i : t.n - i;
+            is_ok = lull_jinja_append(r, &b, t.s + i, n_plain);
+            i += n_plain;
             continue;
         }
+        if (!lull_jinja_step(r, 1)) break;
         bool has_name = ++i < t.n && t.s[i] == '(';
         if (has_name) {
             const char *end = memchr(t.s + i, ')', t.n - i);
@@ -507,6 +523,7 @@ bool lull_jinja_format_percent(lull_jinja_run *r, lull_jinja_text t, const lull_
     }
     /* Lists and dicts count as mappings, which need not be used up. */
     bool is_mapping = values->type == LULL_JINJA_LIST || values->type == LULL_JINJA_DICT;
+    is_ok = is_ok && r->status == LULL_OK;
     if (is_ok && n_used < n && !is_mapping)
         is_ok = lull_jinja_fail(r, LULL_EUNSUPPORTED, "too many values for the format");
     if (is_ok) return lull_jinja_take_buffer(r, &b, out);
@@ -520,7 +537,7 @@ bool lull_jinja_format_braces(lull_jinja_run *r, lull_jinja_text t, const lull_j
 {
     lull_buffer b = {0};
     size_t n_auto = 0;
-    bool is_ok = true, is_numbered = false;
+    bool is_ok = lull_jinja_step(r, t.n / LULL_JINJA_READ_BYTES), is_numbered = false;
     for (size_t i = 0; i < t.n && is_ok; i++) {
         char c = t.s[i];
         if ((c == '{' || c == '}') && i + 1 < t.n && t.s[i + 1] == c) {
@@ -541,7 +558,8 @@ bool lull_jinja_format_braces(lull_jinja_run *r, lull_jinja_text t, const lull_j
             for (size_t k = 0; k < a->n_named && digits == i + 1; k++)
                 if (a->names[k].n == name.n && memcmp(a->names[k].s, name.s, name.n) == 0)
                     v = &a->named[k];
-            is_ok = end < t.n && v && lull_jinja_print(r, v, false, &b);
+            is_ok = end < t.n && v && lull_jinja_step(r, a->n_named / 16) &&
+                    lull_jinja_print(r, v, false, &b);
             i = end;
         } else if (c == '}') {
             is_ok = false;

@@ -16,17 +16,19 @@ typedef enum lull_jinja_case {
 bool lull_jinja_change_case(lull_jinja_run *r, lull_jinja_text t, lull_jinja_case how,
                             lull_jinja_value *out);
 /* str.isupper and str.islower. */
-bool lull_jinja_is_case(lull_jinja_text t, lull_jinja_case which);
+bool lull_jinja_is_case(lull_jinja_run *r, lull_jinja_text t, lull_jinja_case which, bool *out);
 /* Is this a letter (str.isalpha)? Beyond Latin-1 all that is no space, symbol, punctuation or
  * private use by its block. */
 bool lull_jinja_is_letter(uint32_t c);
-/* Without the characters of set at the ends; set.s NULL: white space. A view of t. */
-lull_jinja_text lull_jinja_strip(lull_jinja_text t, lull_jinja_text set, bool at_start,
-                                 bool at_end);
+/* These three count steps and go on when there are too many: the run has failed then, and what they give
+ * means nothing. Without the characters of set at the ends; set.s NULL: white space. A view of t. */
+lull_jinja_text lull_jinja_strip(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text set,
+                                 bool at_start, bool at_end);
 /* Byte offset of the first occurrence of part at or after `from`; t.n + 1 when there is none. */
-size_t lull_jinja_find_text(lull_jinja_text t, lull_jinja_text part, size_t from);
+size_t lull_jinja_find_text(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text part,
+                            size_t from);
 /* Of the last occurrence; t.n + 1 when there is none. */
-size_t lull_jinja_find_last(lull_jinja_text t, lull_jinja_text part);
+size_t lull_jinja_find_last(lull_jinja_run *r, lull_jinja_text t, lull_jinja_text part);
 /* str.rjust, ljust, center and zfill: at least width characters; fill is one. */
 typedef enum lull_jinja_pad_where {
     LULL_JINJA_PAD_START,

@@ -26,17 +26,41 @@ bool lull_jinja_step(lull_jinja_run *r, size_t n)
 {
     r->n_steps += n;
     if (r->status != LULL_OK) return false;
-    return r->n_steps <= LULL_JINJA_MAX_STEPS ||
-           lull_jinja_fail(r, LULL_EFULL, "it takes too many steps");
+    return r->n_steps <= r->most_steps || lull_jinja_fail(r, LULL_EFULL, "it takes too many steps");
+}
+
+static bool is_short(lull_jinja_run *r, const lull_buffer *b)
+{
+    return b->n_bytes <= r->most_output || lull_jinja_fail(r, LULL_EFULL, "its text is too long");
+}
+
+bool lull_jinja_append(lull_jinja_run *r, lull_buffer *b, const char *s, size_t n)
+{
+    if (n > r->most_output || b->n_bytes + n > r->most_output)
+        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
+    if (!lull_jinja_step(r, n / LULL_JINJA_COPY_BYTES)) return false;
+    lull_buffer_append(b, s, n);
+    return true;
+}
+
+bool lull_jinja_fill(lull_jinja_run *r, lull_buffer *b, lull_jinja_text s, size_t count)
+{
+    if (s.n == 0) return true;
+    if (count > r->most_output / s.n || b->n_bytes + count * s.n > r->most_output)
+        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
+    if (!lull_jinja_step(r, count / LULL_JINJA_READ_BYTES + count * s.n / LULL_JINJA_COPY_BYTES))
+        return false;
+    for (size_t i = 0; i < count; i++) lull_buffer_append(b, s.s, s.n);
+    return true;
 }
 
 void *lull_jinja_alloc(lull_jinja_run *r, size_t n_bytes)
 {
-    if (n_bytes > LULL_JINJA_MAX_BYTES || r->arena.n_bytes + n_bytes > LULL_JINJA_MAX_BYTES) {
+    if (n_bytes > r->most_bytes || r->arena.n_held + n_bytes > r->most_bytes) {
         lull_jinja_fail(r, LULL_EFULL, "it uses too much memory");
         return NULL;
     }
-    if (!lull_jinja_step(r, 1 + n_bytes / 256)) return NULL;
+    if (!lull_jinja_step(r, 1 + n_bytes / LULL_JINJA_COPY_BYTES)) return NULL;
     void *p = lull_arena_alloc(&r->arena, n_bytes);
     if (!p) lull_jinja_fail(r, LULL_ENOMEM, "out of memory");
     return p;
@@ -101,7 +125,7 @@ bool lull_jinja_new_list(lull_jinja_run *r, lull_jinja_type type, size_t cap, lu
     lull_jinja_list *l = lull_jinja_alloc(r, sizeof *l);
     if (!l) return false;
     if (cap > 0) {
-        if (cap > LULL_JINJA_MAX_BYTES / sizeof *l->items)
+        if (cap > r->most_bytes / sizeof *l->items)
             return lull_jinja_fail(r, LULL_EFULL, "a list of %zu items is too long", cap);
         l->items = lull_jinja_alloc(r, cap * sizeof *l->items);
         if (!l->items) return false;
@@ -174,11 +198,12 @@ lull_jinja_value *lull_jinja_get(lull_jinja_run *r, const lull_jinja_dict *d, lu
     for (size_t i = 0; i < d->n; i++) {
         const lull_jinja_value *k = &d->pairs[i].key;
         bool is_equal = false;
-        if (k->type == LULL_JINJA_STRING && key.type == LULL_JINJA_STRING)
-            is_equal = k->as.text.n == key.as.text.n &&
-                       memcmp(k->as.text.s, key.as.text.s, key.as.text.n) == 0;
-        else if (k->type != LULL_JINJA_STRING && key.type != LULL_JINJA_STRING &&
-                 !lull_jinja_equal(r, k, &key, &is_equal))
+        if (k->type == LULL_JINJA_STRING && key.type == LULL_JINJA_STRING) {
+            if (k->as.text.n != key.as.text.n) continue;
+            if (!lull_jinja_step(r, key.as.text.n / LULL_JINJA_COPY_BYTES)) return NULL;
+            is_equal = memcmp(k->as.text.s, key.as.text.s, key.as.text.n) == 0;
+        } else if (k->type != LULL_JINJA_STRING && key.type != LULL_JINJA_STRING &&
+                   !lull_jinja_equal(r, k, &key, &is_equal))
             return NULL;
         if (is_equal) return &d->pairs[i].value;
     }
@@ -193,7 +218,7 @@ lull_jinja_value *lull_jinja_get_name(lull_jinja_run *r, const lull_jinja_dict *
 
 bool lull_jinja_from_json(lull_jinja_run *r, const json_t *j, lull_jinja_value *out)
 {
-    if (!lull_jinja_step(r, 1)) return false;
+    r->n_input += sizeof *out;
     switch (json_typeof(j)) {
     case JSON_OBJECT: {
         if (++r->depth > LULL_JINJA_MAX_DEPTH)
@@ -228,7 +253,10 @@ bool lull_jinja_from_json(lull_jinja_run *r, const json_t *j, lull_jinja_value *
         }
         r->depth--;
         return true;
-    case JSON_STRING: *out = lull_jinja_string(json_string_value(j), json_string_length(j)); break;
+    case JSON_STRING:
+        *out = lull_jinja_string(json_string_value(j), json_string_length(j));
+        r->n_input += json_string_length(j);
+        break;
     case JSON_INTEGER: *out = lull_jinja_int(json_integer_value(j)); break;
     case JSON_REAL: *out = lull_jinja_float(json_real_value(j)); break;
     case JSON_TRUE: *out = lull_jinja_bool(true); break;
@@ -369,7 +397,10 @@ bool lull_jinja_equal(lull_jinja_run *r, const lull_jinja_value *a, const lull_j
     switch (a->type) {
     case LULL_JINJA_UNDEFINED:
     case LULL_JINJA_NONE: *out = true; return true;
-    case LULL_JINJA_STRING: *out = compare_texts(a->as.text, b->as.text) == 0; return true;
+    case LULL_JINJA_STRING:
+        if (a->as.text.n != b->as.text.n) return true;
+        *out = compare_texts(a->as.text, b->as.text) == 0;
+        return lull_jinja_step(r, a->as.text.n / LULL_JINJA_COPY_BYTES);
     case LULL_JINJA_LIST:
     case LULL_JINJA_TUPLE:
         if (a->as.list->n != b->as.list->n) return true;
@@ -417,7 +448,7 @@ bool lull_jinja_compare(lull_jinja_run *r, const lull_jinja_value *a, const lull
     }
     if (a->type == LULL_JINJA_STRING && b->type == LULL_JINJA_STRING) {
         *out = compare_texts(a->as.text, b->as.text);
-        return true;
+        return lull_jinja_step(r, a->as.text.n / LULL_JINJA_COPY_BYTES);
     }
     if (lull_jinja_is_list(a) && a->type == b->type) {
         const lull_jinja_list *x = a->as.list, *y = b->as.list;
@@ -468,12 +499,13 @@ static void print_float(double d, lull_buffer *b)
 }
 
 /* Python's repr of a string: single quotes unless there are some and no double ones. */
-static void print_repr(lull_jinja_text t, lull_buffer *b)
+static bool print_repr(lull_jinja_run *r, lull_jinja_text t, lull_buffer *b)
 {
+    if (!lull_jinja_step(r, t.n / LULL_JINJA_READ_BYTES)) return false;
     bool has_single = t.n && memchr(t.s, '\'', t.n), has_double = t.n && memchr(t.s, '"', t.n);
     char quote = has_single && !has_double ? '"' : '\'';
     lull_buffer_append(b, &quote, 1);
-    for (size_t i = 0, k; i < t.n; i += k) {
+    for (size_t i = 0, k; i < t.n && b->n_bytes <= r->most_output; i += k) {
         uint32_t c = lull_jinja_char_at(t.s + i, t.n - i, &k);
         bool is_hidden = c < 32 || (c >= 0x7f && c <= 0xa0) || c == 0xad ||
                          (lull_jinja_is_space(c) && c != ' ') || (c >= 0x200b && c <= 0x200f) ||
@@ -490,13 +522,23 @@ static void print_repr(lull_jinja_text t, lull_buffer *b)
             lull_buffer_append(b, t.s + i, k);
     }
     lull_buffer_append(b, &quote, 1);
+    return is_short(r, b);
+}
+
+/* As "%d" does, which is slow; there may be many. */
+static void print_int(int64_t i, lull_buffer *b)
+{
+    char digits[24], *p = digits + sizeof digits;
+    uint64_t magnitude = i < 0 ? -(uint64_t)i : (uint64_t)i;
+    do *--p = (char)('0' + magnitude % 10);
+    while (magnitude /= 10);
+    if (i < 0) *--p = '-';
+    lull_buffer_append(b, p, (size_t)(digits + sizeof digits - p));
 }
 
 bool lull_jinja_print(lull_jinja_run *r, const lull_jinja_value *v, bool as_repr, lull_buffer *b)
 {
-    if (b->n_bytes > LULL_JINJA_MAX_OUTPUT)
-        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
-    if (!lull_jinja_step(r, 1)) return false;
+    if (!is_short(r, b) || !lull_jinja_step(r, 1)) return false;
     if (r->depth > LULL_JINJA_MAX_DEPTH)
         return lull_jinja_fail(r, LULL_EFULL, "values are nested too deeply");
     switch (v->type) {
@@ -505,14 +547,15 @@ bool lull_jinja_print(lull_jinja_run *r, const lull_jinja_value *v, bool as_repr
         break;
     case LULL_JINJA_NONE: lull_buffer_append_str(b, "None"); break;
     case LULL_JINJA_BOOL: lull_buffer_append_str(b, v->as.truth ? "True" : "False"); break;
-    case LULL_JINJA_INT: lull_buffer_printf(b, "%" PRId64, v->as.integer); break;
-    case LULL_JINJA_FLOAT: print_float(v->as.number, b); break;
+    case LULL_JINJA_INT: print_int(v->as.integer, b); break;
+    case LULL_JINJA_FLOAT:
+        if (!lull_jinja_step(r, 20)) return false;
+        print_float(v->as.number, b);
+        break;
     case LULL_JINJA_STRING:
-        if (!lull_jinja_step(r, v->as.text.n / 256)) return false;
-        if (as_repr)
-            print_repr(v->as.text, b);
-        else
-            lull_buffer_append(b, v->as.text.s, v->as.text.n);
+        if (as_repr ? !print_repr(r, v->as.text, b)
+                    : !lull_jinja_append(r, b, v->as.text.s, v->as.text.n))
+            return false;
         break;
     case LULL_JINJA_LIST:
     case LULL_JINJA_TUPLE: {
@@ -546,7 +589,7 @@ bool lull_jinja_print(lull_jinja_run *r, const lull_jinja_value *v, bool as_repr
         const lull_jinja_text *name = v->as.object;
         lull_buffer_append_str(b, "<Macro ");
         if (name->n == 0) lull_buffer_append_str(b, "anonymous");
-        if (name->n > 0) print_repr(*name, b);
+        if (name->n > 0 && !print_repr(r, *name, b)) return false;
         lull_buffer_append_str(b, ">");
         break;
     }
@@ -569,10 +612,21 @@ bool lull_jinja_to_string(lull_jinja_run *r, const lull_jinja_value *v, lull_jin
     return lull_jinja_take_buffer(r, &b, out);
 }
 
-static void dump_json_string(lull_jinja_text t, bool is_ascii, lull_buffer *b)
+static bool is_plain_json(char c)
 {
+    return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
+static bool dump_json_string(lull_jinja_run *r, lull_jinja_text t, bool is_ascii, lull_buffer *b)
+{
+    if (!lull_jinja_step(r, t.n / LULL_JINJA_READ_BYTES)) return false;
     lull_buffer_append_str(b, "\"");
-    for (size_t i = 0, k; i < t.n; i += k) {
+    for (size_t i = 0, k, n; i < t.n && b->n_bytes <= r->most_output; i += k) {
+        for (n = 0; i + n < t.n && is_plain_json(t.s[i + n]); n++) continue;
+        if (n > 0) {
+            lull_buffer_append(b, t.s + i, k = n);
+            continue;
+        }
         uint32_t c = lull_jinja_char_at(t.s + i, t.n - i, &k);
         const char *at = c && c < 0x80 ? strchr("\"\\\b\f\n\r\t", (int)c) : NULL;
         if (at)
@@ -586,6 +640,7 @@ static void dump_json_string(lull_jinja_text t, bool is_ascii, lull_buffer *b)
             lull_buffer_append(b, t.s + i, k);
     }
     lull_buffer_append_str(b, "\"");
+    return is_short(r, b);
 }
 
 static bool break_line(lull_jinja_run *r, const lull_jinja_json_style *style, int depth,
@@ -593,10 +648,12 @@ static bool break_line(lull_jinja_run *r, const lull_jinja_json_style *style, in
 {
     if (!style->has_lines) return true;
     lull_buffer_append_str(b, "\n");
-    for (int i = 0; i < depth; i++) lull_buffer_append(b, style->indent.s, style->indent.n);
-    if (b->n_bytes > LULL_JINJA_MAX_OUTPUT)
-        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
-    return lull_jinja_step(r, (size_t)depth * style->indent.n / 64);
+    return lull_jinja_fill(r, b, style->indent, (size_t)depth);
+}
+
+static bool separate(lull_jinja_run *r, lull_jinja_text separator, lull_buffer *b)
+{
+    return lull_jinja_append(r, b, separator.s, separator.n);
 }
 
 static int by_key(const void *a, const void *b)
@@ -624,10 +681,10 @@ static bool dump_json_dict(lull_jinja_run *r, const lull_jinja_dict *d,
     lull_buffer_append_str(b, "{");
     for (size_t i = 0; i < d->n; i++) {
         const lull_jinja_value *key = &pairs[i]->key;
-        if (i > 0) lull_buffer_append(b, style->item_separator.s, style->item_separator.n);
+        if (i > 0 && !separate(r, style->item_separator, b)) return false;
         if (!break_line(r, style, depth + 1, b)) return false;
         if (key->type == LULL_JINJA_STRING) {
-            dump_json_string(key->as.text, style->is_ascii, b);
+            if (!dump_json_string(r, key->as.text, style->is_ascii, b)) return false;
         } else {
             if (!lull_jinja_is_number(key) && key->type != LULL_JINJA_NONE)
                 return lull_jinja_fail(r, LULL_EUNSUPPORTED,
@@ -637,8 +694,9 @@ static bool dump_json_dict(lull_jinja_run *r, const lull_jinja_dict *d,
             if (!lull_jinja_dump_json(r, key, style, depth + 1, b)) return false;
             lull_buffer_append_str(b, "\"");
         }
-        lull_buffer_append(b, style->key_separator.s, style->key_separator.n);
-        if (!lull_jinja_dump_json(r, &pairs[i]->value, style, depth + 1, b)) return false;
+        if (!separate(r, style->key_separator, b) ||
+            !lull_jinja_dump_json(r, &pairs[i]->value, style, depth + 1, b))
+            return false;
     }
     if (d->n > 0 && !break_line(r, style, depth, b)) return false;
     lull_buffer_append_str(b, "}");
@@ -650,9 +708,7 @@ bool lull_jinja_dump_json(lull_jinja_run *r, const lull_jinja_value *v,
 {
     if (depth > LULL_JINJA_MAX_DEPTH)
         return lull_jinja_fail(r, LULL_EFULL, "values are nested too deeply");
-    if (b->n_bytes > LULL_JINJA_MAX_OUTPUT)
-        return lull_jinja_fail(r, LULL_EFULL, "its text is too long");
-    if (!lull_jinja_step(r, 1)) return false;
+    if (!is_short(r, b) || !lull_jinja_step(r, 1)) return false;
     switch (v->type) {
     case LULL_JINJA_NONE: lull_buffer_append_str(b, "null"); return true;
     case LULL_JINJA_BOOL: lull_buffer_append_str(b, v->as.truth ? "true" : "false"); return true;
@@ -663,16 +719,14 @@ bool lull_jinja_dump_json(lull_jinja_run *r, const lull_jinja_value *v,
             lull_buffer_append_str(b, v->as.number < 0 ? "-Infinity" : "Infinity");
         else
             print_float(v->as.number, b);
-        return true;
+        return lull_jinja_step(r, 20);
     case LULL_JINJA_INT: return lull_jinja_print(r, v, false, b);
-    case LULL_JINJA_STRING:
-        dump_json_string(v->as.text, style->is_ascii, b);
-        return lull_jinja_step(r, v->as.text.n / 64);
+    case LULL_JINJA_STRING: return dump_json_string(r, v->as.text, style->is_ascii, b);
     case LULL_JINJA_LIST:
     case LULL_JINJA_TUPLE:
         lull_buffer_append_str(b, "[");
         for (size_t i = 0; i < v->as.list->n; i++) {
-            if (i > 0) lull_buffer_append(b, style->item_separator.s, style->item_separator.n);
+            if (i > 0 && !separate(r, style->item_separator, b)) return false;
             if (!break_line(r, style, depth + 1, b)) return false;
             if (!lull_jinja_dump_json(r, &v->as.list->items[i], style, depth + 1, b)) return false;
         }

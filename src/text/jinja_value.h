@@ -68,24 +68,38 @@ typedef struct lull_jinja_dict {
  * hostile template ends. A failure is kept: the first one is what the user sees. */
 typedef struct lull_jinja_run {
     lull_arena arena;
-    size_t n_steps, n_output; /* bytes of all captured output */
+    size_t n_input;                             /* bytes of the variables, about */
+    size_t n_steps, n_output;                   /* n_output: bytes of all captured output */
+    size_t most_steps, most_bytes, most_output; /* most_output: also of any one text */
     int depth;
     int line, column; /* of the node at work */
     lull_status status;
     lull_error *err;
 } lull_jinja_run;
 
+/* A step is about 50 ns. What a template may use grows with its variables, so that a long conversation
+ * is no attack; a hostile template ends within 0.1 s and 64 MiB of a short one. */
 enum {
-    LULL_JINJA_MAX_STEPS = 1500000,
-    LULL_JINJA_MAX_BYTES = 40 << 20, /* of the arena */
-    LULL_JINJA_MAX_OUTPUT = 16 << 20,
-    LULL_JINJA_MAX_DEPTH = 120
+    LULL_JINJA_BASE_STEPS = 1000000,
+    LULL_JINJA_INPUT_STEPS = 8,       /* and so many for each byte of input */
+    LULL_JINJA_BASE_BYTES = 16 << 20, /* of the arena */
+    LULL_JINJA_INPUT_BYTES = 16,
+    LULL_JINJA_BASE_OUTPUT = 4 << 20,
+    LULL_JINJA_INPUT_OUTPUT = 8,
+    LULL_JINJA_MAX_DEPTH = 120,
+    /* Bytes that cost a step: looked at one by one, searched, copied. */
+    LULL_JINJA_READ_BYTES = 8,
+    LULL_JINJA_FIND_BYTES = 64,
+    LULL_JINJA_COPY_BYTES = 256
 };
 
 /* Fail at the node at work; always false. */
 bool lull_jinja_fail(lull_jinja_run *r, lull_status code, const char *fmt, ...) LULL_PRINTF(3, 4);
 /* Count n steps; false when there are too many. */
 bool lull_jinja_step(lull_jinja_run *r, size_t n);
+/* Append s [n], count times; false when the text becomes too long. */
+bool lull_jinja_append(lull_jinja_run *r, lull_buffer *b, const char *s, size_t n);
+bool lull_jinja_fill(lull_jinja_run *r, lull_buffer *b, lull_jinja_text s, size_t count);
 /* Zeroed memory of the render; NULL (and failed) when it uses too much. */
 void *lull_jinja_alloc(lull_jinja_run *r, size_t n_bytes);
 
