@@ -195,7 +195,8 @@ static size_t copy_digits(const lexer *x, size_t at, char *out, size_t *n, size_
 
 static lull_status lex_number(lexer *x)
 {
-    char text[64];
+    enum { MOST = 48 }; /* digits; 15 more bytes hold a point, an exponent and its sign */
+    char text[MOST + 16];
     size_t n = 0, from = x->at, at = from;
     lull_jinja_token t = {.type = LULL_JINJA_T_INT};
     char kind = at + 1 < x->n && x->src[at] == '0' ? (char)(x->src[at + 1] | 32) : 0;
@@ -210,12 +211,13 @@ static lull_status lex_number(lexer *x)
             t.integer = t.integer * base + digit;
         }
     } else {
-        at = copy_digits(x, at, text, &n, sizeof text);
+        at = copy_digits(x, at, text, &n, MOST);
         size_t whole_end = at;
+        if (n + 1 >= MOST) return fail_at(x, from, "a number that is too large");
         bool is_attribute = from > 0 && x->src[from - 1] == '.';
         if (!is_attribute && at + 1 < x->n && x->src[at] == '.' && is_digit(x->src[at + 1])) {
             text[n++] = '.';
-            at = copy_digits(x, at + 1, text, &n, sizeof text - 8);
+            at = copy_digits(x, at + 1, text, &n, MOST);
         }
         size_t e = at;
         if (!is_attribute && e < x->n && (x->src[e] | 32) == 'e') {
@@ -234,8 +236,7 @@ static lull_status lex_number(lexer *x)
             t.number = strtod(text, NULL);
         } else {
             t.integer = strtoll(text, NULL, 10);
-            if (errno || n + 1 >= sizeof text)
-                return fail_at(x, from, "a number that is too large");
+            if (errno) return fail_at(x, from, "a number that is too large");
         }
     }
     x->at = at;
