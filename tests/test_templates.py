@@ -5,8 +5,9 @@
 
 Every template of tests/data/templates is filled in with every conversation of jinja_compare.py, under
 one of its settings in turn (--all: under each), given as files and --var. What Jinja2 refuses, the
-program must refuse. So are the own templates of the real models that the environment names. Exit code
-77: there is no Jinja2 here.
+program must refuse. So are the own templates of the real models that the environment names. Then what
+--turns and `lull why` say of templates that render earlier turns differently. Exit code 77: there is no
+Jinja2 here.
 """
 import argparse
 import copy
@@ -154,6 +155,77 @@ def check_own(check, model, special):
                   f"{model}: --json")
 
 
+# What the prompt of every answer, and the answer behind it, are the beginning of: the whole. Else the
+# first message of which that is not true. By template and conversation.
+TURNS = {
+    ("many", "phi3"): None, ("many", "gemma2"): None,
+    ("many", "qwen3"): 39,  # an empty thought stands in front of the last answer
+    ("thinking", "phi3"): None, ("thinking", "gemma2"): None,
+    ("thinking", "qwen3"): 1, ("thinking", "deepseek_r1"): 1, ("thinking", "minimax_m2"): 1,
+    ("many", "deepseek_r1"): 1,  # its prompt opens a thought, which is gone later
+    ("system", "mistral"): 2,    # the system text stands in front of the last question
+}
+
+
+def check_turns(check, model):
+    def tokens(messages, due, source, special):
+        done = jinja_compare.reference(check.env, {"template": source, "vars": {
+            "messages": messages, "tools": None, "documents": None, "add_generation_prompt": due,
+            **special}})
+        return check.lull.tokens(model, done["ok"], "--special") if "ok" in done else None
+
+    special, talks = check.special(model), conversations()
+    for (talk, name), expected in TURNS.items():
+        path, messages = program.TESTS / f"data/templates/{name}.jinja", talks[talk]
+        args = ["template", model, "--template", path, "-m", check.file("turns.json", messages)]
+        found = check.lull.json(*args, "--turns")
+        place = found["divergence"]
+        check.is_true(found["grows"] == (expected is None) and
+                      (expected is None or place["message"] == expected and place["cause"] == "turns"),
+                      f"turns of {name} / {talk} should part at message {expected}: {found}")
+        said = check.lull.ok(*args, "--turns").decode()
+        check.is_true(("renders earlier turns differently" in said) == (expected is not None), said)
+    # Token by token, for all templates: the prompts that are beginnings by Jinja2 are so by the program.
+    for path in sorted((program.TESTS / "data/templates").glob("*.jinja")):
+        messages, source = talks["many"][:6], path.read_text()
+        whole = tokens(messages, True, source, special)
+        prompts = [tokens(messages[:k], True, source, special) for k in (1, 3, 5)]
+        grows = all(p is None or whole[:len(p)] == p for p in prompts)
+        found = check.lull.json("template", model, "--template", path, "--turns", "-m",
+                                check.file("turns.json", messages))
+        check.is_true(grows or not found["grows"], f"{path.name} grows: {found}")
+        place = found["divergence"]
+        check.is_true(not grows or found["grows"] or place["turn"] != "", f"{path.name} does not: {found}")
+
+
+def check_why(check, model):
+    """A state that said a thought, and a request whose template has dropped it."""
+    lull = check.lull.with_env(LULL_HOME=str(check.folder / "home"))
+    template = str(program.TESTS / "data/templates/qwen3.jinja")
+    talk = conversations()["thinking"][:3]
+    first = check.file("first.json", talk[:1])
+    said = lull.ok("template", model, "--template", template, "-m", first).decode() + talk[1]["content"]
+    lull.ok("run", model, "--raw", "-f", check.file("said.txt", said), "-n", "1", "--sleep", "S")
+
+    def why(messages, *args):
+        return lull.json("why", "S", "--template", template, "-m", check.file("why.json", messages),
+                         *args)["divergence"]
+
+    place = why(talk)
+    check.is_true(place["cause"] == "turns" and place["message"] == 1 and
+                  place["state"].startswith("<think>") and place["request"].startswith("The answer"),
+                  f"why: {place}")
+    said = lull.ok("why", "S", "--template", template, "-m", check.file("why.json", talk)).decode()
+    check.is_true("the template renders earlier turns differently" in said and "message 1" in said, said)
+    other = [jinja_compare.user("Why not?"), *talk[1:]]
+    check.is_true(why(other)["cause"] != "turns", f"why: other words are not the template's: {why(other)}")
+    check.is_true(why(talk, "--var", "enable_thinking=true")["cause"] == "turns", "why with --var")
+    for args in (["-m", first, "-p", "x"], ["-p", "x", "--tools", first]):
+        check.is_true(lull.run("why", "S", *args).returncode == 2, f"why {args} is a mistake of usage")
+    done = lull.run("why", "S", "-m", check.file("bad.json", "[1]"), "--template", template)
+    check.is_true(done.returncode == 1 and b"bad.json: messages: item 0" in done.stderr, f"{done}")
+
+
 def check_failures(check, model):
     """Exit code 1, and a message that names the file and the place."""
     good = check.file("good.json", [jinja_compare.user("Hi")])
@@ -197,6 +269,8 @@ def main():
         check_templates(check, tiny, args.all)
         check_own(check, tiny, {"bos_token": "<|endoftext|>", "eos_token": "<|im_end|>"})
         check_failures(check, tiny)
+        check_turns(check, tiny)
+        check_why(check, tiny)
         for real in program.real_models():
             own = {"smollm2-135m": ("<|im_start|>", "<|im_end|>"), "gemma3-270m": ("<bos>", "<eos>")}
             check_own(check, real.path, dict(zip(("bos_token", "eos_token"), own[real.name])))

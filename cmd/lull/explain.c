@@ -18,6 +18,9 @@ static const struct {
                         "let lull put it there, once"},
     [LULL_CAUSE_TEMPLATE] = {"template", "the chat template: a control token on one side",
                              "send the same roles, in the same order, with the same template"},
+    [LULL_CAUSE_TURNS] = {"turns", "the template renders earlier turns differently",
+                          "send what the template keeps (no earlier thinking), or use a template "
+                          "that leaves earlier turns alone"},
     [LULL_CAUSE_DATE] = {"date", "a date or a time", "put what changes behind what stays"},
     [LULL_CAUSE_ID] = {"id", "an identifier", "put what changes behind what stays"},
     [LULL_CAUSE_NUMBER] = {"number", "a number", "put what changes behind what stays"},
@@ -217,7 +220,7 @@ lull_status lull_explain(const lull_model *model, const int32_t *a, size_t n_a, 
                          size_t n_b, lull_divergence *d, lull_error *err)
 {
     size_t n = 0;
-    *d = (lull_divergence){0};
+    *d = (lull_divergence){.message = -1};
     while (n < n_a && n < n_b && a[n] == b[n]) n++;
     d->n_common = n;
     append_tokens(&d->before, model, a, n > AROUND_TOKENS ? n - AROUND_TOKENS : 0, n);
@@ -242,6 +245,12 @@ lull_status lull_explain(const lull_model *model, const int32_t *a, size_t n_a, 
         d->cause = d->after_a.n_bytes == 0 || d->after_b.n_bytes == 0 ? LULL_CAUSE_TOKENS
                                                                       : guess_by_text(d);
     return LULL_OK;
+}
+
+void lull_divergence_blame_turns(lull_divergence *d, long message)
+{
+    d->cause = LULL_CAUSE_TURNS;
+    d->message = message;
 }
 
 void lull_divergence_fini(lull_divergence *d)
@@ -301,10 +310,13 @@ static json_t *side_json(const lull_buffer *b)
 
 json_t *lull_divergence_json(const lull_divergence *d, const char *key_a, const char *key_b)
 {
-    return json_pack("{s:I, s:o, s:o, s:o, s:s, s:s, s:b}", "token", (json_int_t)d->n_common,
-                     "before", side_json(&d->before), key_a, side_json(&d->after_a), key_b,
-                     side_json(&d->after_b), "cause", lull_cause_name(d->cause), "words",
-                     lull_cause_words(d->cause), "in_system_message", (int)d->is_in_system);
+    json_t *object =
+        json_pack("{s:I, s:o, s:o, s:o, s:s, s:s, s:b}", "token", (json_int_t)d->n_common, "before",
+                  side_json(&d->before), key_a, side_json(&d->after_a), key_b,
+                  side_json(&d->after_b), "cause", lull_cause_name(d->cause), "words",
+                  lull_cause_words(d->cause), "in_system_message", (int)d->is_in_system);
+    if (d->message >= 0) json_object_set_new(object, "message", json_integer(d->message));
+    return object;
 }
 
 /* ---- the vocabulary of a state --------------------------------------------------------------- */

@@ -9,6 +9,7 @@ typedef enum lull_cause {
     LULL_CAUSE_NONE,       /* one is the beginning of the other */
     LULL_CAUSE_BOS,        /* a beginning-of-sequence token on one side */
     LULL_CAUSE_TEMPLATE,   /* a control token against text, or another control token */
+    LULL_CAUSE_TURNS,      /* the template renders earlier turns differently */
     LULL_CAUSE_DATE,       /* a date or a time */
     LULL_CAUSE_ID,         /* an identifier: hex digits, a UUID, a long number */
     LULL_CAUSE_NUMBER,     /* another number */
@@ -26,6 +27,7 @@ typedef struct lull_divergence {
     size_t n_common; /* tokens; the index of the first one that differs */
     lull_cause cause;
     bool is_in_system;            /* it stands in the system message */
+    long message;                 /* of TURNS: the answer whose prompt was another; else -1 */
     lull_buffer before;           /* text in front of the place, the same on both sides */
     lull_buffer after_a, after_b; /* what follows on either side */
 } lull_divergence;
@@ -34,6 +36,8 @@ typedef struct lull_divergence {
 LULL_NODISCARD lull_status lull_explain(const lull_model *model, const int32_t *a, size_t n_a,
                                         const int32_t *b, size_t n_b, lull_divergence *out,
                                         lull_error *err);
+/* A closer look has shown that it is the template, at this message (turns.h). */
+void lull_divergence_blame_turns(lull_divergence *d, long message);
 void lull_divergence_fini(lull_divergence *d);
 
 /* Two lines that show both sides, the place marked, on f; names of equal use. */

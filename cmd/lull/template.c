@@ -2,112 +2,74 @@
 #include <string.h>
 
 #include "cmd.h"
-#include "file.h"
-
-enum { FILE_MAX_BYTES = 256 << 20 };
+#include "explain.h"
+#include "request.h"
+#include "turns.h"
 
 typedef struct args {
-    const char *model, *template, *messages, *tools;
-    lull_strings vars;
-    bool no_prompt, tokens, as_json;
+    const char *model;
+    lull_cmd_request request;
+    bool no_prompt, tokens, turns, as_json;
 } args;
 
-/* A file as NUL-terminated text; path NULL: *out stays NULL. */
-static lull_status read_text(const char *path, char **out, lull_error *err)
-{
-    size_t n_bytes;
-    if (!path) return LULL_OK;
-    lull_status st = lull_file_read(path, FILE_MAX_BYTES, out, &n_bytes, err);
-    if (st != LULL_OK || strlen(*out) == n_bytes) return st;
-    return lull_fail(err, LULL_EINVAL, "%s: byte %zu: a NUL byte, which no text has", path,
-                     strlen(*out));
-}
+/* ---- the text ------------------------------------------------------------------------------- */
 
-/* --var NAME=VALUE as JSON: a value that is JSON stands for itself, any other is a string. */
-static lull_status make_variables(const lull_strings *vars, char **out, lull_error *err)
+static lull_status show_text(const args *a, const lull_model *model, int *rc, lull_error *err)
 {
-    json_t *object = json_object();
-    for (size_t i = 0; i < vars->n && object; i++) {
-        const char *equals = strchr(vars->v[i], '=');
-        char *name = strndup(vars->v[i], (size_t)(equals - vars->v[i]));
-        json_t *value = json_loads(equals + 1, JSON_DECODE_ANY, NULL);
-        if (!value) value = json_string(equals + 1);
-        bool is_ok = name && json_object_set_new(object, name, value) == 0;
-        free(name);
-        if (is_ok) continue;
-        json_decref(object);
-        return lull_fail(err, LULL_EINVAL, "--var number %zu is not valid UTF-8", i + 1);
-    }
-    *out = object ? json_dumps(object, JSON_COMPACT) : NULL;
-    json_decref(object);
-    return *out ? LULL_OK : lull_fail(err, LULL_ENOMEM, "no memory for the variables");
-}
-
-/* Messages about a part of the request begin with what it is: put its file in front. */
-static void name_file(const args *a, lull_error *err)
-{
-    const struct {
-        const char *part, *path;
-    } parts[] = {{"messages", a->messages}, {"tools", a->tools}, {"chat template", a->template}};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (parts[i].path && strncmp(err->msg, parts[i].part, strlen(parts[i].part)) == 0) {
-            lull_error_prefix(err, "%s", parts[i].path);
-            return;
-        }
-}
-
-static int print_result(const args *a, const char *text, const lull_cmd_tokens *tokens)
-{
-    size_t n_bytes = strlen(text);
-    if (a->as_json)
-        return lull_cmd_print_json(json_pack("{s:o, s:o}", "text",
-                                             lull_cmd_json_text(text, n_bytes), "tokens",
-                                             lull_cmd_json_tokens(tokens->ids, tokens->n)));
-    if (a->tokens) return lull_cmd_print_json(lull_cmd_json_tokens(tokens->ids, tokens->n));
-    fwrite(text, 1, n_bytes, stdout);
-    return LULL_EXIT_OK;
-}
-
-static lull_status render(const args *a, int *rc, lull_error *err)
-{
-    lull_model *model = NULL;
-    lull_cmd_tokens tokens = {0};
-    char *template = NULL, *messages = NULL, *tools = NULL, *variables = NULL, *text = NULL;
+    lull_token_list tokens = {0};
+    char *text = NULL;
     lull_status st = LULL_OK;
-    LULL_TRY(read_text(a->template, &template, err));
-    LULL_TRY(read_text(a->messages, &messages, err));
-    LULL_TRY(read_text(a->tools, &tools, err));
-    LULL_TRY(make_variables(&a->vars, &variables, err));
-    LULL_TRY(lull_cmd_open_model(a->model, 1, LULL_CMD_VOCAB_ONLY, &model, err));
-    if (!template && !lull_model_get_info(model).chat_template) {
-        st = lull_fail(err, LULL_ENOTFOUND, "%s has no chat template: give --template FILE",
-                       a->model);
+    LULL_TRY(lull_chat_render_json(model, &a->request.r, &text, err));
+    if (!a->tokens && !a->as_json) {
+        fwrite(text, 1, strlen(text), stdout);
         goto done;
     }
-    const lull_chat_request request = {.messages = messages,
-                                       .tools = tools,
-                                       .variables = variables,
-                                       .template_text = template,
-                                       .add_generation_prompt = !a->no_prompt};
-    st = lull_chat_render_json(model, &request, &text, err);
-    if (st != LULL_OK) {
-        name_file(a, err);
-        goto done;
-    }
-    if (a->tokens || a->as_json) {
-        LULL_TRY(
-            lull_cmd_tokenize_text(model, text, strlen(text), LULL_TOKENIZE_SPECIAL, &tokens, err));
-        LULL_TRY(lull_cmd_add_bos(model, &tokens, err));
-    }
-    *rc = print_result(a, text, &tokens);
+    LULL_TRY(lull_turns_tokens(model, &a->request.r, &tokens, err));
+    json_t *ids = lull_cmd_json_tokens(tokens.ids, tokens.n);
+    *rc = lull_cmd_print_json(
+        a->as_json
+            ? json_pack("{s:o, s:o}", "text", lull_cmd_json_text(text, strlen(text)), "tokens", ids)
+            : ids);
 done:
-    lull_cmd_tokens_fini(&tokens);
+    lull_token_list_fini(&tokens);
     lull_free(text);
-    lull_model_close(model);
-    free(template);
-    free(messages);
-    free(tools);
-    free(variables);
+    return st;
+}
+
+/* ---- turns ---------------------------------------------------------------------------------- */
+
+static lull_status show_turns(const args *a, const lull_model *model, int *rc, lull_error *err)
+{
+    lull_token_list prompt = {0}, whole = {0};
+    lull_divergence d = {0};
+    long message;
+    bool with_answer;
+    lull_status st = LULL_OK;
+    LULL_TRY(lull_turns_check(model, &a->request.r, &message, &with_answer, err));
+    if (message == LULL_TURNS_NONE) {
+        if (a->as_json)
+            *rc = lull_cmd_print_json(json_pack("{s:b, s:n}", "grows", 1, "divergence"));
+        else
+            puts("each answer and its prompt are the beginning of the whole");
+        goto done;
+    }
+    LULL_TRY(lull_turns_prompt(model, &a->request.r, (size_t)message, with_answer, &prompt, err));
+    LULL_TRY(lull_turns_tokens(model, &a->request.r, &whole, err));
+    LULL_TRY(lull_explain(model, prompt.ids, prompt.n, whole.ids, whole.n, &d, err));
+    if (d.cause != LULL_CAUSE_TOKENS) lull_divergence_blame_turns(&d, message);
+    if (a->as_json) {
+        *rc = lull_cmd_print_json(json_pack("{s:b, s:o}", "grows", 0, "divergence",
+                                            lull_divergence_json(&d, "turn", "whole")));
+        goto done;
+    }
+    printf("%s\n", lull_cause_words(d.cause));
+    printf("message %ld: of the %zu tokens of %s the whole has the first %zu\n", message, prompt.n,
+           with_answer ? "its prompt and itself" : "its prompt", d.n_common);
+    lull_divergence_print(&d, stdout, "turn", "whole");
+done:
+    lull_divergence_fini(&d);
+    lull_token_list_fini(&prompt);
+    lull_token_list_fini(&whole);
     return st;
 }
 
@@ -115,20 +77,14 @@ int lull_cmd_template(int argc, char **argv)
 {
     args a = {0};
     const lull_option options[] = {
-        {'m', "messages", NULL, LULL_OPT_STRING, &a.messages, 0, 0, "FILE",
-         "the conversation, a JSON array; - is standard input"},
-        {0, "tools", NULL, LULL_OPT_STRING, &a.tools, 0, 0, "FILE",
-         "the tools that the model may call, a JSON array"},
-        {0, "template", NULL, LULL_OPT_STRING, &a.template, 0, 0, "FILE",
-         "a Jinja template, instead of the model's own"},
-        {0, "var", NULL, LULL_OPT_STRINGS, &a.vars, 0, 0, "NAME=VALUE",
-         "a variable of the template: JSON, else a string; may be given again"},
+        LULL_REQUEST_ROWS(&a.request),
         {0, "no-generation-prompt", NULL, LULL_OPT_FLAG, &a.no_prompt, 0, 0, NULL,
          "end behind the last message, not where an answer begins"},
         {0, "tokens", NULL, LULL_OPT_FLAG, &a.tokens, 0, 0, NULL,
          "print the token ids, as the model would get them"},
-        {0, "json", NULL, LULL_OPT_FLAG, &a.as_json, 0, 0, NULL,
-         "print an object with the text and the ids"},
+        {0, "turns", NULL, LULL_OPT_FLAG, &a.turns, 0, 0, NULL,
+         "tell whether each answer and its prompt are the beginning of the whole"},
+        {0, "json", NULL, LULL_OPT_FLAG, &a.as_json, 0, 0, NULL, "print one JSON object"},
     };
     const lull_cli cli = {
         .verb = "template",
@@ -137,12 +93,22 @@ int lull_cmd_template(int argc, char **argv)
         .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
     if (rc >= 0) return rc;
-    if (!a.messages) return lull_cli_usage("template", "no conversation: give --messages FILE");
-    for (size_t i = 0; i < a.vars.n; i++)
-        if (!strchr(a.vars.v[i], '=') || *a.vars.v[i] == '=')
-            return lull_cli_usage("template", "--var is NAME=VALUE, not '%s'", a.vars.v[i]);
+    if (!a.request.messages)
+        return lull_cli_usage("template", "no conversation: give --messages FILE");
+    rc = lull_cmd_check_request("template", &a.request);
+    if (rc >= 0) return rc;
     lull_error err;
+    lull_model *model = NULL;
     rc = LULL_EXIT_OK;
-    if (render(&a, &rc, &err) != LULL_OK) return lull_cmd_fail("template", &err);
+    lull_status st = lull_cmd_open_model(a.model, 1, LULL_CMD_VOCAB_ONLY, &model, &err);
+    if (st == LULL_OK) st = lull_cmd_load_request(&a.request, model, a.model, &err);
+    if (st == LULL_OK) {
+        a.request.r.add_generation_prompt = !a.no_prompt;
+        st = a.turns ? show_turns(&a, model, &rc, &err) : show_text(&a, model, &rc, &err);
+        if (st != LULL_OK) lull_cmd_name_file(&a.request, &err);
+    }
+    if (st != LULL_OK) rc = lull_cmd_fail("template", &err);
+    lull_cmd_request_fini(&a.request);
+    lull_model_close(model);
     return rc;
 }

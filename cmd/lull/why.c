@@ -4,12 +4,15 @@
 #include "conversation.h"
 #include "explain.h"
 #include "format.h"
+#include "request.h"
 #include "store_cmd.h"
+#include "turns.h"
 
 enum { PAGE_TOKENS = 64 };
 
 typedef struct args {
     const char *name, *model, *text, *file, *system, *dir;
+    lull_cmd_request request; /* instead of text and file */
     bool raw, as_json;
 } args;
 
@@ -33,6 +36,28 @@ static lull_status request_tokens(const args *a, const lull_model *model, const 
     LULL_TRY(lull_cmd_add_bos(model, out, err));
 done:
     lull_free(rendered);
+    return st;
+}
+
+/* The same for a conversation that is sent as a whole. Where it parts from the state, the template may
+ * be why: it rendered the messages otherwise while there were fewer of them. */
+static lull_status explain_messages(args *a, const lull_model *model, const int32_t *tokens,
+                                    size_t n_tokens, lull_divergence *d, size_t *n_request,
+                                    lull_error *err)
+{
+    lull_token_list whole = {0};
+    long message;
+    lull_status st = LULL_OK;
+    LULL_TRY(lull_cmd_load_request(&a->request, model, a->model ? a->model : "the model", err));
+    LULL_TRY(lull_turns_tokens(model, &a->request.r, &whole, err));
+    *n_request = whole.n;
+    LULL_TRY(lull_explain(model, tokens, n_tokens, whole.ids, whole.n, d, err));
+    if (d->cause == LULL_CAUSE_NONE || d->cause == LULL_CAUSE_TOKENS) goto done;
+    LULL_TRY(lull_turns_blame(model, &a->request.r, tokens, n_tokens, d->n_common, &message, err));
+    if (message != LULL_TURNS_NONE) lull_divergence_blame_turns(d, message);
+done:
+    if (st != LULL_OK) lull_cmd_name_file(&a->request, err);
+    lull_token_list_fini(&whole);
     return st;
 }
 
@@ -107,8 +132,10 @@ static void print_reasons(const args *a, const lull_divergence *d, size_t n_stat
     }
     printf("they part at token %s:\n", lull_format_count(x, d->n_common));
     lull_divergence_print(d, stdout, "state", "request");
-    printf("cause: %s%s\n", lull_cause_words(d->cause),
+    printf("cause: %s%s", lull_cause_words(d->cause),
            d->is_in_system ? ", in the system message" : "");
+    if (d->message >= 0) printf(" (since the answer that is message %ld)", d->message);
+    putchar('\n');
     if (*lull_cause_advice(d->cause)) printf("advice: %s\n", lull_cause_advice(d->cause));
 }
 
@@ -126,7 +153,7 @@ static int print_json(const args *a, const lull_divergence *d, size_t n_state, s
     return lull_cmd_print_json(object);
 }
 
-static lull_status why(const args *a, int *rc, lull_error *err)
+static lull_status why(args *a, int *rc, lull_error *err)
 {
     lull_store *store = NULL;
     lull_store_state state = {0};
@@ -134,9 +161,9 @@ static lull_status why(const args *a, int *rc, lull_error *err)
     lull_divergence d = {0};
     lull_cmd_tokens request = {0};
     int32_t *tokens = NULL;
-    size_t n_tokens = 0, token;
+    size_t n_tokens = 0, n_request, token;
     int64_t id;
-    bool is_raw;
+    bool is_raw = false;
     lull_status st = LULL_OK;
     LULL_TRY(lull_cmd_store_open(a->dir, false, &store, err));
     LULL_TRY(lull_store_resolve(store, a->name, &id, &token, err));
@@ -144,14 +171,20 @@ static lull_status why(const args *a, int *rc, lull_error *err)
     LULL_TRY(lull_cmd_open_vocab(&state, a->name, a->model, &model, err));
     LULL_TRY(lull_store_get_tokens(store, id, &tokens, &n_tokens, err));
     if (token < n_tokens) n_tokens = token;
-    LULL_TRY(choose_request(a, model, tokens, n_tokens, &request, &is_raw, err));
-    LULL_TRY(lull_explain(model, tokens, n_tokens, request.ids, request.n, &d, err));
+    if (a->request.messages) {
+        LULL_TRY(explain_messages(a, model, tokens, n_tokens, &d, &n_request, err));
+    } else {
+        LULL_TRY(choose_request(a, model, tokens, n_tokens, &request, &is_raw, err));
+        n_request = request.n;
+        LULL_TRY(lull_explain(model, tokens, n_tokens, request.ids, n_request, &d, err));
+    }
     if (a->as_json)
-        *rc = print_json(a, &d, n_tokens, request.n, is_raw);
+        *rc = print_json(a, &d, n_tokens, n_request, is_raw);
     else
-        print_reasons(a, &d, n_tokens, request.n, is_raw);
+        print_reasons(a, &d, n_tokens, n_request, is_raw);
 done:
     lull_divergence_fini(&d);
+    lull_cmd_request_fini(&a->request);
     lull_cmd_tokens_fini(&request);
     lull_free(tokens);
     lull_model_close(model);
@@ -170,6 +203,7 @@ int lull_cmd_why(int argc, char **argv)
         {0, "system", "system-prompt", LULL_OPT_STRING, &a.system, 0, 0, "TEXT",
          "what the chat template puts in front"},
         {0, "raw", NULL, LULL_OPT_FLAG, &a.raw, 0, 0, NULL, "no chat template"},
+        LULL_REQUEST_ROWS(&a.request),
         {0, "model", NULL, LULL_OPT_STRING, &a.model, 0, 0, "FILE",
          "the model, if it is not where the state was made"},
         LULL_STORE_ROW(&a.dir),
@@ -181,7 +215,16 @@ int lull_cmd_why(int argc, char **argv)
         .about = "Tell what a request would reuse of a state, where the two part, and why.",
         .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.name);
-    if (rc < 0) rc = lull_cmd_check_text("why", a.text, a.file);
+    if (rc >= 0) return rc;
+    bool has_text = a.text || a.file || a.system || a.raw;
+    bool has_request = a.request.tools || a.request.template || a.request.vars.n > 0;
+    if (a.request.messages ? has_text : has_request)
+        return lull_cli_usage("why", "%s",
+                              a.request.messages
+                                  ? "--messages stands for all of the request"
+                                  : "--tools, --template and --var go with --messages");
+    rc = a.request.messages ? lull_cmd_check_request("why", &a.request)
+                            : lull_cmd_check_text("why", a.text, a.file);
     if (rc >= 0) return rc;
     lull_error err;
     rc = LULL_EXIT_OK;
