@@ -672,11 +672,18 @@ static bool dump_json_dict(lull_jinja_run *r, const lull_jinja_dict *d,
         pairs[i] = &d->pairs[i];
         are_strings = are_strings && d->pairs[i].key.type == LULL_JINJA_STRING;
     }
-    if (style->sort_keys) {
-        if (!are_strings)
-            return lull_jinja_fail(r, LULL_EUNSUPPORTED,
-                                   "keys that are not strings are not sorted");
+    if (style->sort_keys && are_strings) {
         qsort(pairs, d->n, sizeof *pairs, by_key);
+    } else if (style->sort_keys) { /* few, and maybe without an order */
+        for (size_t i = 1; i < d->n; i++)
+            for (size_t k = i; k > 0; k--) {
+                const lull_jinja_pair *pair = pairs[k];
+                int order;
+                if (!lull_jinja_compare(r, &pair->key, &pairs[k - 1]->key, &order)) return false;
+                if (order >= 0) break;
+                pairs[k] = pairs[k - 1];
+                pairs[k - 1] = pair;
+            }
     }
     lull_buffer_append_str(b, "{");
     for (size_t i = 0; i < d->n; i++) {
