@@ -37,7 +37,8 @@ int main(int argc, char **argv)
     char *line = NULL;
     size_t cap = 0;
     if (argc != 5 || lull_model_open(argv[1], NULL, &model, &err) != LULL_OK) {
-        fprintf(stderr, "schema_sampler: %s\n", argc == 5 ? err.msg : "MODEL N_TOKENS TEMPERATURE TOP_K");
+        fprintf(stderr, "schema_sampler: %s\n",
+                argc == 5 ? err.msg : "MODEL N_TOKENS TEMPERATURE TOP_K");
         return 1;
     }
     lull_generate_options o = lull_generate_options_default();
@@ -52,11 +53,10 @@ int main(int argc, char **argv)
         o.grammar = line;
         o.sampling.seed++;
         lull_status st = write_text(model, &o, &r, &text, &n_bytes, &err);
-        json_t *answer =
-            st != LULL_OK
-                ? json_pack("{s:s}", "error", err.msg)
-                : json_pack("{s:s, s:s%, s:I}", "finish", lull_finish_name(r.finish), "text", text,
-                            n_bytes, "n_tokens", (json_int_t)r.n_tokens);
+        json_t *answer = st != LULL_OK
+                             ? json_pack("{s:s}", "error", err.msg)
+                             : json_pack("{s:s, s:s%, s:I}", "finish", lull_finish_name(r.finish),
+                                         "text", text, n_bytes, "n_tokens", (json_int_t)r.n_tokens);
         if (!answer) answer = json_pack("{s:s}", "error", "the text is not UTF-8");
         json_dumpf(answer, stdout, JSON_COMPACT);
         putchar('\n');

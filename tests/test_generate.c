@@ -205,9 +205,9 @@ static void test_refusals(void **state)
 static void test_finish_names(void **state)
 {
     (void)state;
-    static const char *const names[] = {"length",      "stop",       "context",  "cancelled",
-                                         "stop_string", "stop_token", "complete", "loop_token",
-                                         "loop_line",   "loop_sentence"};
+    static const char *const names[] = {"length",      "stop",         "context",  "cancelled",
+                                        "stop_string", "stop_token",   "complete", "loop_token",
+                                        "loop_line",   "loop_sentence"};
     for (int i = 0; i < 10; i++) assert_string_equal(lull_finish_name((lull_finish)i), names[i]);
     assert_non_null(lull_finish_name((lull_finish)99));
 }

@@ -400,7 +400,8 @@ static void test_independence(void **state)
     int32_t forward[N];
     lull_sampler s = new_sampler(&o, N_VOCAB);
     for (size_t n = 0; n < N; n++) forward[n] = lull_sampler_choose(&s, x, NULL, NULL, n);
-    for (size_t n = N; n-- > 0;) assert_int_equal(lull_sampler_choose(&s, x, NULL, NULL, n), forward[n]);
+    for (size_t n = N; n-- > 0;)
+        assert_int_equal(lull_sampler_choose(&s, x, NULL, NULL, n), forward[n]);
     lull_sampler_fini(&s);
     int n_same_seed = 0, n_same_position = 0;
     for (size_t n = 0; n < N; n++) {

@@ -23,7 +23,8 @@ static const struct {
      "\"tags\":{\"type\":\"array\",\"items\":{\"enum\":[\"friend\",\"colleague\",\"family\"]},"
      "\"maxItems\":5}},\"required\":[\"name\",\"age\"],\"additionalProperties\":false}"},
     {"a tree", LULL_GRAMMAR_JSON_SCHEMA,
-     "{\"$ref\":\"#/$defs/node\",\"$defs\":{\"node\":{\"type\":\"object\",\"properties\":{\"value\":"
+     "{\"$ref\":\"#/$defs/"
+     "node\",\"$defs\":{\"node\":{\"type\":\"object\",\"properties\":{\"value\":"
      "{\"type\":\"number\"},\"children\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/node\"},"
      "\"maxItems\":3}},\"required\":[\"value\"],\"additionalProperties\":false}}}"},
     {"a text of 2,000 characters", LULL_GRAMMAR_JSON_SCHEMA,
@@ -136,20 +137,19 @@ static int print_json(const lull_model *model, double trie_ms, const cost *costs
 {
     json_t *rows = json_array();
     for (size_t i = 0; i <= N_GRAMMARS; i++)
-        json_array_append_new(
-            rows, json_pack("{s:s, s:f, s:I, s:f, s:f, s:f}", "grammar",
-                            i < N_GRAMMARS ? grammars[i].name : "all", "compile_ms",
-                            costs[i].compile_ms, "masks", (json_int_t)costs[i].n_tokens, "median_us",
-                            costs[i].median_us, "p99_us", costs[i].p99_us, "worst_us",
-                            costs[i].worst_us));
-    return lull_cmd_print_json(json_pack("{s:i, s:f, s:o, s:f, s:f}", "n_vocab",
-                                         lull_model_get_info(model).n_vocab, "trie_ms", trie_ms,
-                                         "masks", rows, "free_tok_s", free_rate, "held_tok_s",
-                                         held_rate));
+        json_array_append_new(rows,
+                              json_pack("{s:s, s:f, s:I, s:f, s:f, s:f}", "grammar",
+                                        i < N_GRAMMARS ? grammars[i].name : "all", "compile_ms",
+                                        costs[i].compile_ms, "masks", (json_int_t)costs[i].n_tokens,
+                                        "median_us", costs[i].median_us, "p99_us", costs[i].p99_us,
+                                        "worst_us", costs[i].worst_us));
+    return lull_cmd_print_json(json_pack(
+        "{s:i, s:f, s:o, s:f, s:f}", "n_vocab", lull_model_get_info(model).n_vocab, "trie_ms",
+        trie_ms, "masks", rows, "free_tok_s", free_rate, "held_tok_s", held_rate));
 }
 
-static void print_table(const lull_model *model, double trie_ms, const cost *costs, double free_rate,
-                        double held_rate)
+static void print_table(const lull_model *model, double trie_ms, const cost *costs,
+                        double free_rate, double held_rate)
 {
     lull_grid g;
     printf("%d tokens in the vocabulary; its trie takes %.0f ms, once\n\n",
@@ -170,11 +170,12 @@ static void print_table(const lull_model *model, double trie_ms, const cost *cos
     }
     lull_grid_print(&g, stdout, true);
     lull_grid_fini(&g);
-    printf("\ndecoding: %.1f tokens/s freely, %.1f within a string of a schema: %.1f %%\n", free_rate,
-           held_rate, 100 * held_rate / free_rate);
+    printf("\ndecoding: %.1f tokens/s freely, %.1f within a string of a schema: %.1f %%\n",
+           free_rate, held_rate, 100 * held_rate / free_rate);
 }
 
-lull_status lull_bench_masks(const char *path, int n_threads, bool as_json, int *rc, lull_error *err)
+lull_status lull_bench_masks(const char *path, int n_threads, bool as_json, int *rc,
+                             lull_error *err)
 {
     lull_model *model = NULL;
     lull_constraint *c = NULL;

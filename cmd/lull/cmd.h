@@ -257,7 +257,7 @@ typedef struct lull_cmd_sampling {
     lull_strings stop, bias_args;
     lull_logit_bias bias[LULL_STRINGS_CAP];
     const char *schema_file, *gbnf_file, *regex, *choice, *loop_guard;
-    char *grammar; /* owned, by lull_sampling_fini; NULL: none */
+    char *grammar;                 /* owned, by lull_sampling_fini; NULL: none */
     lull_sampling_values defaults; /* what lull_sampling_is_given compares with */
 } lull_cmd_sampling;
 

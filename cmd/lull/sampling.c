@@ -144,7 +144,8 @@ static int apply_grammar(lull_cmd_sampling *a, const char *verb, lull_generate_o
         opt->grammar_kind = LULL_GRAMMAR_PARTS;
         a->grammar = parts_of_choice(a->choice);
         if (!a->grammar)
-            return lull_cli_usage(verb, "--choice takes texts between commas, or a JSON array of them");
+            return lull_cli_usage(verb,
+                                  "--choice takes texts between commas, or a JSON array of them");
     } else if (a->schema_file && *a->schema_file == '{') {
         opt->grammar_kind = LULL_GRAMMAR_JSON_SCHEMA;
         a->grammar = strdup(a->schema_file);
@@ -166,12 +167,14 @@ static int apply_grammar(lull_cmd_sampling *a, const char *verb, lull_generate_o
     return -1;
 }
 
-static int apply_loop_guard(const lull_cmd_sampling *a, const char *verb, lull_generate_options *opt)
+static int apply_loop_guard(const lull_cmd_sampling *a, const char *verb,
+                            lull_generate_options *opt)
 {
     lull_loop_guard *g = &opt->loop_guard;
     int n_read = 0;
     if (!a->loop_guard) return -1;
-    if (sscanf(a->loop_guard, "%d,%d,%d%n", &g->n_tokens, &g->n_lines, &g->n_sentences, &n_read) == 3 &&
+    if (sscanf(a->loop_guard, "%d,%d,%d%n", &g->n_tokens, &g->n_lines, &g->n_sentences, &n_read) ==
+            3 &&
         !a->loop_guard[n_read] && g->n_tokens >= 0 && g->n_lines >= 0 && g->n_sentences >= 0)
         return -1;
     return lull_cli_usage(verb, "--loop-guard takes three numbers, such as 256,24,4, not '%s'",

@@ -46,7 +46,8 @@ LULL_NODISCARD lull_status lull_masker_push(lull_masker *m, const char *text, si
 bool lull_masker_is_complete(const lull_masker *m); /* the text may end here */
 bool lull_masker_is_over(lull_masker *m);           /* and nothing may follow */
 
-/* The tokens that may follow: those whose whole text may, and those that end it where it may end. A view until the next call on m. */
+/* The tokens that may follow: those whose whole text may, and those that end it where it may end. A view
+ * until the next call on m. */
 LULL_NODISCARD lull_status lull_masker_mask(lull_masker *m, lull_mask *out, lull_error *err);
 /* The text that must follow: as many bytes as there is only one way, at most cap. */
 LULL_NODISCARD lull_status lull_masker_forced(lull_masker *m, char *buf, size_t cap,
