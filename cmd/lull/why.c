@@ -161,7 +161,7 @@ static lull_status why(args *a, int *rc, lull_error *err)
     lull_divergence d = {0};
     lull_cmd_tokens request = {0};
     int32_t *tokens = NULL;
-    size_t n_tokens = 0, n_request, token;
+    size_t n_tokens = 0, n_request = 0, token;
     int64_t id;
     bool is_raw = false;
     lull_status st = LULL_OK;
