@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 import unittest
+import xml.etree.ElementTree
 from pathlib import Path
 
 from program import (SKIPPED, TESTS, TEXTS, Folder, Lull, Terminal, read_npy, real_models,
@@ -345,7 +346,7 @@ class Facts(Case):
                                     for depth in (0, 70) for test in ("pp8", "pp20", "tg4")])
             for r in out["rows"]:
                 self.assertEqual(list(r), ["test", "depth", "threads", "tok_s", "bytes_per_token",
-                                           "roof_share"])
+                                           "roof_share", "roofs"])
                 speed = r["tok_s"]
                 self.assertEqual(list(speed), ["min", "median", "max"])
                 self.assertTrue(0 < speed["min"] <= speed["median"] <= speed["max"])
@@ -366,6 +367,30 @@ class Facts(Case):
             self.assertIn(word, out)
         self.assertNotIn("tg", out)
         self.fails(2, "nothing", "bench", self.bpe, "-p", 0, "-n", 0)
+
+    def test_profile(self):
+        svg = self.folder / "profile.svg"
+        args = ("bench", self.bpe, "-p", 8, "-n", 4, "-d", "0,70", "--threads", "1,2", "--reps", 2)
+        out = self.lull.json(*args, "--profile", "--svg", svg)
+        self.assertEqual(len(out["rows"]), 8)
+        for row in out["rows"]:
+            names = [o["operation"] for o in row["profile"]]
+            for name in ("attn_q, attn_k, attn_v", "attention", "ffn_gate, ffn_up", "output matrix",
+                         "outside of steps"):
+                self.assertIn(name, names)
+            total = sum(o["us_per_token"] for o in row["profile"])
+            self.assertGreater(row["tok_s"]["max"] * 1.001, 1e6 / total)
+            self.assertLess(row["tok_s"]["min"] * 0.999, 1e6 / total)
+            for o in row["profile"]:
+                if o["steps"]:
+                    self.assertLessEqual(0, o["waited_us_per_token"])
+        text = self.lull.ok(*args, "--profile").decode()
+        self.assertIn("tg4 at depth 70, 2 threads", text)
+        root = xml.etree.ElementTree.parse(svg).getroot()
+        self.assertTrue(root.tag.endswith("svg"))
+        titles = [t.text for t in root.iter("{http://www.w3.org/2000/svg}title")]
+        self.assertTrue(any(t.startswith("layer 0:") for t in titles))
+        self.fails(1, "/no/such", "bench", self.bpe, "-p", 1, "-n", 0, "--svg", "/no/such/a.svg")
         self.fails(2, "--threads", "bench", self.bpe, "--threads", "1,x")
 
     def test_doctor(self):

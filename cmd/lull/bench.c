@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench.h"
 #include "clock.h"
 #include "cmd.h"
 #include "display.h"
@@ -13,16 +14,17 @@ typedef struct args {
     const char *model;
     lull_ints prompts, generated, depths, threads;
     int64_t reps;
-    bool as_json, has_masks;
+    bool as_json, has_masks, has_profile;
+    const char *svg; /* where the profile is drawn; NULL: nowhere */
 } args;
 
-/* A line of the table: n_tokens read at once ("pp512") or one by one ("tg128"), after depth. */
+/* A line of the table. */
 typedef struct row {
-    bool is_prefill;
-    size_t n_tokens, depth;
-    int n_threads;
+    lull_bench_test test;
     double min, median, max; /* tokens a second */
+    lull_roofs roofs;        /* of the time of the row */
     double bytes_per_token, roof_share;
+    lull_bench_profile *profile; /* owned; NULL: none was asked for */
 } row;
 
 typedef struct bench {
@@ -32,7 +34,9 @@ typedef struct bench {
     lull_session *session; /* of the number of threads in hand */
     int32_t *tokens;       /* [n_ctx] what is evaluated: any ids, the same in every run */
     size_t n_ctx;
-    double *ms; /* [reps] */
+    double *ms;           /* [reps] */
+    lull_roofs *readings; /* [reps + 1] around the repetitions of a row */
+    lull_gauge *gauge;    /* of the number of threads in hand */
     row *rows;
     size_t n_rows;
     int n_threads[LULL_INTS_CAP]; /* [n_runs] */
@@ -41,59 +45,6 @@ typedef struct bench {
     lull_progress bar;
     uint64_t n_done; /* tokens, for the bar */
 } bench;
-
-/* ---- what the work is ------------------------------------------------------------------------ */
-
-/* What a run of rows makes the machine do: the matmuls, and attention. */
-typedef struct work {
-    double int8_macs, f32_fmas;
-    double bytes; /* weights, once, and the keys and values that the rows see, once */
-} work;
-
-/* One run of n rows that follow `depth` positions; the logits of n_out of them. */
-static work work_of_run(const lull_model *m, size_t depth, size_t n, size_t n_out)
-{
-    const lull_kv_layout *kv = &m->core->kv;
-    const lull_program *program = &m->core->program;
-    work w = {0};
-    for (const lull_step *s = program->steps; s < program->steps + program->n_steps; s++) {
-        size_t n_now = s->is_after_gather ? n_out : n;
-        if (n_now == 0) continue;
-        if (s->op == LULL_OP_LINEAR) {
-            for (int i = 0; i < s->n_w; i++) {
-                double macs = (double)s->w[i]->n_rows * s->w[i]->n_cols * (double)n_now;
-                bool is_quantised = lull_dtype_info_of(s->w[i]->dtype)->block_elems > 1;
-                *(is_quantised ? &w.int8_macs : &w.f32_fmas) += macs;
-                w.bytes += (double)lull_packed_n_tiles(s->w[i]) * (double)s->w[i]->tile_bytes;
-            }
-        } else if (s->op == LULL_OP_ATTEND) {
-            size_t window = s->n_window ? (size_t)s->n_window : depth + n;
-            size_t first = depth + 1 > window ? depth + 1 - window : 0;
-            double n_seen = 0; /* positions, summed over the rows */
-            for (size_t i = depth + 1; i <= depth + n; i++)
-                n_seen += (double)(i < window ? i : window);
-            w.f32_fmas += n_seen * s->n_head * kv->d_head * 2;
-            w.bytes += (double)(depth + n - first) * kv->n_kv * kv->d_head * 2 * sizeof(uint16_t);
-        }
-    }
-    return w;
-}
-
-/* All of a row's repetition, which is cut into runs as lull_session_eval does. */
-static work work_of_row(const lull_model *m, const row *r)
-{
-    size_t most = r->is_prefill ? (size_t)m->core->program.max_rows : 1;
-    work sum = {0};
-    for (size_t i = 0; i < r->n_tokens; i += most) {
-        size_t n = r->n_tokens - i < most ? r->n_tokens - i : most;
-        bool has_logits = !r->is_prefill || i + n == r->n_tokens;
-        work w = work_of_run(m, r->depth + i, n, has_logits);
-        sum.int8_macs += w.int8_macs;
-        sum.f32_fmas += w.f32_fmas;
-        sum.bytes += w.bytes;
-    }
-    return sum;
-}
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 
@@ -116,13 +67,16 @@ static lull_status eval_once(bench *b, const row *r, double *ms, lull_error *err
 {
     const float *logits;
     lull_status st = LULL_OK;
-    size_t step = r->is_prefill ? r->n_tokens : 1;
-    LULL_TRY(go_to_depth(b, r->depth, err));
+    const lull_bench_test *t = &r->test;
+    size_t step = t->is_prefill ? t->n_tokens : 1;
+    LULL_TRY(go_to_depth(b, t->depth, err));
+    if (r->profile) lull_bench_profile_begin(r->profile);
     double start = lull_clock_ms();
-    for (size_t i = 0; i < r->n_tokens; i += step)
-        LULL_TRY(lull_session_eval(b->session, b->tokens + r->depth + i, step, &logits, err));
+    for (size_t i = 0; i < t->n_tokens && st == LULL_OK; i += step)
+        st = lull_session_eval(b->session, b->tokens + t->depth + i, step, &logits, err);
     *ms = lull_clock_ms() - start;
-    lull_progress_update(&b->bar, b->n_done += r->n_tokens);
+    if (r->profile) lull_bench_profile_end(r->profile, *ms);
+    lull_progress_update(&b->bar, b->n_done += t->n_tokens);
 done:
     return st;
 }
@@ -133,32 +87,60 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static lull_status measure_row(bench *b, row *r, const lull_roofs *roofs, lull_error *err)
+#define COMPARE_RATES(rate)                                                                        \
+    static int compare_##rate(const void *a, const void *b)                                        \
+    {                                                                                              \
+        return compare_doubles(&((const lull_roofs *)a)->rate, &((const lull_roofs *)b)->rate);    \
+    }
+COMPARE_RATES(read_bytes_s)
+COMPARE_RATES(f32_fma_s)
+COMPARE_RATES(int8_mac_s)
+
+/* The median of each rate of readings [n], which are sorted. */
+static lull_roofs median_roofs(lull_roofs *readings, size_t n)
+{
+    lull_roofs r = readings[0];
+    qsort(readings, n, sizeof *readings, compare_read_bytes_s);
+    r.read_bytes_s = readings[n / 2].read_bytes_s;
+    qsort(readings, n, sizeof *readings, compare_f32_fma_s);
+    r.f32_fma_s = readings[n / 2].f32_fma_s;
+    qsort(readings, n, sizeof *readings, compare_int8_mac_s);
+    r.int8_mac_s = readings[n / 2].int8_mac_s;
+    return r;
+}
+
+/* The roofs are read between the repetitions, since what a shared machine allows changes. */
+static lull_status measure_row(bench *b, row *r, lull_error *err)
 {
     lull_status st = LULL_OK;
     size_t n = (size_t)b->a->reps;
     double unused;
     LULL_TRY(eval_once(b, r, &unused, err)); /* brings weights and pages in */
-    for (size_t i = 0; i < n; i++) LULL_TRY(eval_once(b, r, &b->ms[i], err));
+    if (b->a->has_profile) LULL_TRY(lull_bench_profile_new(b->model, &r->test, &r->profile, err));
+    for (size_t i = 0; i < n; i++) {
+        b->readings[i] = lull_gauge_read(b->gauge);
+        LULL_TRY(eval_once(b, r, &b->ms[i], err));
+    }
+    b->readings[n] = lull_gauge_read(b->gauge);
+    r->roofs = median_roofs(b->readings, n + 1);
+    if (r->profile) lull_bench_profile_set_roofs(r->profile, &r->roofs);
     qsort(b->ms, n, sizeof *b->ms, compare_doubles);
-    double n_tokens = (double)r->n_tokens, median_ms = (b->ms[(n - 1) / 2] + b->ms[n / 2]) / 2;
+    double n_tokens = (double)r->test.n_tokens, median_ms = (b->ms[(n - 1) / 2] + b->ms[n / 2]) / 2;
     r->max = n_tokens / b->ms[0] * 1000;
     r->min = n_tokens / b->ms[n - 1] * 1000;
     r->median = n_tokens / median_ms * 1000;
-    work w = work_of_row(b->model, r);
+    lull_bench_work w = lull_bench_work_of(b->model, &r->test, NULL);
     r->bytes_per_token = w.bytes / n_tokens;
-    double least_s = r->is_prefill ? w.int8_macs / roofs->int8_mac_s + w.f32_fmas / roofs->f32_fma_s
-                                   : w.bytes / roofs->read_bytes_s;
-    r->roof_share = least_s * 1000 / median_ms;
+    r->roof_share = lull_bench_least_ms(&w, &r->test, &r->roofs) / median_ms;
 done:
     return st;
 }
 
 /* All rows of one number of threads: for each depth, what is read, then what is generated. */
-static lull_status measure_threads(bench *b, int n_threads, const lull_roofs *roofs,
-                                   lull_error *err)
+static lull_status measure_threads(bench *b, int n_threads, lull_cpu_level level, lull_error *err)
 {
     lull_status st = LULL_OK;
+    LULL_TRY(lull_gauge_new(level, n_threads, &b->gauge, err));
     LULL_TRY(lull_cmd_open_model(b->a->model, n_threads, LULL_CMD_ALONE, &b->model, err));
     LULL_TRY(lull_cmd_new_session(b->model, b->n_ctx, &b->session, err));
     lull_interrupt_watch(b->session);
@@ -173,12 +155,12 @@ static lull_status measure_threads(bench *b, int n_threads, const lull_roofs *ro
             const lull_ints *lengths = is_generated ? &b->a->generated : &b->a->prompts;
             for (size_t i = 0; i < lengths->n; i++) {
                 if (lengths->v[i] == 0) continue;
-                row r = {.is_prefill = !is_generated,
-                         .n_tokens = (size_t)lengths->v[i],
-                         .depth = (size_t)b->a->depths.v[d],
-                         .n_threads = n_threads};
-                LULL_TRY(measure_row(b, &r, roofs, err));
-                b->rows[b->n_rows++] = r;
+                row *r = &b->rows[b->n_rows++];
+                r->test = (lull_bench_test){.is_prefill = !is_generated,
+                                            .n_tokens = (size_t)lengths->v[i],
+                                            .depth = (size_t)b->a->depths.v[d],
+                                            .n_threads = n_threads};
+                LULL_TRY(measure_row(b, r, err));
             }
         }
 done:
@@ -190,17 +172,13 @@ static void close_model(bench *b)
     lull_interrupt_watch(NULL);
     lull_session_free(b->session);
     lull_model_close(b->model);
+    lull_gauge_free(b->gauge);
     b->session = NULL;
     b->model = NULL;
+    b->gauge = NULL;
 }
 
 /* ---- printing -------------------------------------------------------------------------------- */
-
-static const char *test_name(char buf[32], const row *r)
-{
-    snprintf(buf, 32, "%s%zu", r->is_prefill ? "pp" : "tg", r->n_tokens);
-    return buf;
-}
 
 static void print_rows(const bench *b)
 {
@@ -212,9 +190,9 @@ static void print_rows(const bench *b)
     for (size_t i = 0; i < sizeof heading / sizeof *heading; i++)
         lull_grid_cell(&g, "%s", heading[i]);
     for (const row *r = b->rows; r < b->rows + b->n_rows; r++) {
-        lull_grid_cell(&g, "%s", test_name(buf, r));
-        lull_grid_cell(&g, "%zu", r->depth);
-        lull_grid_cell(&g, "%d", r->n_threads);
+        lull_grid_cell(&g, "%s", lull_bench_test_name(buf, &r->test));
+        lull_grid_cell(&g, "%zu", r->test.depth);
+        lull_grid_cell(&g, "%d", r->test.n_threads);
         lull_grid_cell(&g, "%.1f", r->median);
         lull_grid_cell(&g, "%.1f", r->min);
         lull_grid_cell(&g, "%.1f", r->max);
@@ -230,12 +208,13 @@ static json_t *rows_json(const bench *b)
     json_t *rows = json_array();
     char buf[32];
     for (const row *r = b->rows; r < b->rows + b->n_rows; r++)
-        json_array_append_new(rows,
-                              json_pack("{s:s, s:I, s:i, s:{s:f, s:f, s:f}, s:f, s:f}", "test",
-                                        test_name(buf, r), "depth", (json_int_t)r->depth, "threads",
-                                        r->n_threads, "tok_s", "min", r->min, "median", r->median,
-                                        "max", r->max, "bytes_per_token", r->bytes_per_token,
-                                        "roof_share", r->roof_share));
+        json_array_append_new(
+            rows, json_pack("{s:s, s:I, s:i, s:{s:f, s:f, s:f}, s:f, s:f, s:o, s:o*}", "test",
+                            lull_bench_test_name(buf, &r->test), "depth", (json_int_t)r->test.depth,
+                            "threads", r->test.n_threads, "tok_s", "min", r->min, "median",
+                            r->median, "max", r->max, "bytes_per_token", r->bytes_per_token,
+                            "roof_share", r->roof_share, "roofs", lull_cmd_roofs_json(&r->roofs, 1),
+                            "profile", r->profile ? lull_bench_profile_json(r->profile) : NULL));
     return rows;
 }
 
@@ -254,6 +233,8 @@ static int print_results(const bench *b, const char *cpu, const lull_model_info 
     printf(": %s parameters, %s of weights\n%s, %s\n\n", lull_format_count(count, info->n_params),
            lull_format_bytes(buf, info->weight_bytes), cpu, b->level);
     print_rows(b);
+    for (size_t i = 0; i < b->n_rows; i++)
+        if (b->rows[i].profile) lull_bench_profile_print(b->rows[i].profile);
     putchar('\n');
     lull_cmd_print_roofs(b->roofs, b->n_runs);
     return LULL_EXIT_OK;
@@ -280,6 +261,20 @@ static uint64_t count_tokens(const args *a)
     return (uint64_t)sum;
 }
 
+/* All profiles, into one picture. */
+static lull_status draw_profiles(const bench *b, const char *cpu, lull_error *err)
+{
+    char title[256];
+    const char *name = lull_model_get_info(b->model).name;
+    lull_bench_profile **profiles = calloc(b->n_rows, sizeof *profiles);
+    if (!profiles) return lull_fail(err, LULL_ENOMEM, "out of memory for a picture");
+    for (size_t i = 0; i < b->n_rows; i++) profiles[i] = b->rows[i].profile;
+    snprintf(title, sizeof title, "%s on %s, %s", *name ? name : b->a->model, cpu, b->level);
+    lull_status st = lull_bench_profile_draw(b->a->svg, title, profiles, b->n_rows, err);
+    free(profiles);
+    return st;
+}
+
 static lull_status measure_all(bench *b, int *rc, lull_error *err)
 {
     const args *a = b->a;
@@ -304,7 +299,8 @@ static lull_status measure_all(bench *b, int *rc, lull_error *err)
     b->tokens = calloc(b->n_ctx, sizeof *b->tokens);
     b->rows = calloc(b->n_runs * a->depths.n * n_lengths, sizeof *b->rows);
     b->ms = calloc((size_t)a->reps, sizeof *b->ms);
-    if (!b->tokens || !b->rows || !b->ms)
+    b->readings = calloc((size_t)a->reps + 1, sizeof *b->readings);
+    if (!b->tokens || !b->rows || !b->ms || !b->readings)
         LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for %zu tokens", b->n_ctx));
     LULL_TRY(lull_roofs_measure(level, b->n_threads, (int)b->n_runs, b->roofs, err));
     if (lull_interrupt_signal()) LULL_TRY(lull_fail(err, LULL_ECANCELLED, "interrupted"));
@@ -312,17 +308,20 @@ static lull_status measure_all(bench *b, int *rc, lull_error *err)
     lull_progress_init(&b->bar, "measuring", LULL_PROGRESS_TOKENS, count_tokens(a) * b->n_runs);
     for (size_t i = 0; i < b->n_runs; i++) {
         if (i > 0) close_model(b);
-        LULL_TRY(measure_threads(b, b->n_threads[i], &b->roofs[i], err));
+        LULL_TRY(measure_threads(b, b->n_threads[i], level, err));
     }
     lull_progress_finish(&b->bar);
     lull_model_info info = lull_model_get_info(b->model);
+    if (a->svg) LULL_TRY(draw_profiles(b, cpu, err));
     *rc = print_results(b, cpu, &info);
 done:
     lull_progress_finish(&b->bar);
     close_model(b);
+    for (size_t i = 0; i < b->n_rows; i++) lull_bench_profile_free(b->rows[i].profile);
     free(b->tokens);
     free(b->rows);
     free(b->ms);
+    free(b->readings);
     return st;
 }
 
@@ -342,6 +341,9 @@ int lull_cmd_bench(int argc, char **argv)
          "repetitions of each, after one that does not count (default: 5)"},
         {0, "mask", "masks", LULL_OPT_FLAG, &a.has_masks, 0, 0, NULL,
          "measure what holding a text to a grammar costs, instead"},
+        {0, "profile", NULL, LULL_OPT_FLAG, &a.has_profile, 0, 0, NULL,
+         "where the time goes, by operation"},
+        {0, "svg", NULL, LULL_OPT_STRING, &a.svg, 0, 0, "FILE", "draw the profile to a file"},
         {0, "json", NULL, LULL_OPT_FLAG, &a.as_json, 0, 0, NULL, "print JSON"},
     };
     const lull_cli cli = {
@@ -354,6 +356,7 @@ int lull_cmd_bench(int argc, char **argv)
         .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
     if (rc >= 0) return rc;
+    a.has_profile |= a.svg != NULL;
     if (largest(&a.prompts) == 0 && largest(&a.generated) == 0)
         return lull_cli_usage("bench", "nothing to measure: -p and -n are both 0");
     lull_error err;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "bench.h"
 #include "cmd.h"
 #include "engine.h"
 #include "grid.h"

@@ -222,11 +222,6 @@ json_t *lull_cmd_roofs_json(const lull_roofs *roofs, size_t n);
 /* A line for each number of threads, on standard output. */
 void lull_cmd_print_roofs(const lull_roofs *roofs, size_t n);
 
-/* ---- bench_mask.c --------------------------------------------------------------------------- */
-
-LULL_NODISCARD lull_status lull_bench_masks(const char *path, int n_threads, bool as_json, int *rc,
-                                            lull_error *err);
-
 /* ---- interrupt.c ---------------------------------------------------------------------------- */
 
 /* From here on the first SIGINT, SIGTERM or SIGHUP is noted and cancels the watched session; the

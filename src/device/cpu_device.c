@@ -13,6 +13,7 @@
 #include <immintrin.h>
 #endif
 
+#include "clock.h"
 #include "device.h"
 #include "team.h"
 
@@ -57,7 +58,8 @@ struct lull_device {
     float *partials;    /* spans of a decode step, see attend_spans */
     row_block *blocks;  /* [max_rows] */
     int max_spans, max_span_pairs;
-    atomic_int *claims; /* [MAX_STEPS][PHASES] owned */
+    atomic_int *claims;    /* [MAX_STEPS][PHASES] owned */
+    lull_profile *profile; /* kept; NULL: none is taken */
 };
 
 typedef struct run {
@@ -494,10 +496,22 @@ static int cut_blocks(lull_device *d, const lull_batch *b, int n_head)
     return n;
 }
 
+/* Times at a step's beginning, at the end of a member's work, and behind the barrier. */
+static void note_times(const run *r, int step, int member, const int64_t times[3])
+{
+    lull_profile *p = r->d->profile;
+    ptrdiff_t at = r->steps + step - p->steps;
+    if (at < 0 || at >= p->n_steps) return;
+    atomic_fetch_add_explicit(&p->waited_ns[at], times[2] - times[1], memory_order_relaxed);
+    if (member == 0) p->wall_ns[at] += times[2] - times[0];
+}
+
 static void run_member(void *ctx, int member, int n_members)
 {
     run *r = ctx;
     const lull_batch *b = r->batch;
+    const bool is_timed = r->d->profile != NULL;
+    int64_t times[3] = {is_timed ? lull_clock_ns() : 0};
 #if defined(__x86_64__)
     unsigned saved = _mm_getcsr();
     _mm_setcsr(0x1f80); /* the default: round to nearest, denormals kept */
@@ -523,7 +537,12 @@ static void run_member(void *ctx, int member, int n_members)
         if (member == 0 && b->is_cancelled &&
             atomic_load_explicit(b->is_cancelled, memory_order_relaxed))
             atomic_store_explicit(&r->stop_at, i + 1, memory_order_relaxed);
+        if (is_timed) times[1] = lull_clock_ns();
         lull_team_barrier(r->d->team);
+        if (!is_timed) continue;
+        times[2] = lull_clock_ns();
+        note_times(r, i, member, times);
+        times[0] = times[2];
     }
 #if defined(__x86_64__)
     _mm_setcsr(saved);
@@ -545,6 +564,11 @@ lull_status lull_device_run(lull_device *d, const lull_step *steps, int n_steps,
     lull_team_run(d->team, run_member, &r);
     return atomic_load_explicit(&r.stop_at, memory_order_relaxed) == n_steps ? LULL_OK
                                                                              : LULL_ECANCELLED;
+}
+
+void lull_device_set_profile(lull_device *d, lull_profile *profile)
+{
+    d->profile = profile;
 }
 
 void lull_device_parallel(lull_device *d, void (*fn)(void *ctx, int member, int n_members),

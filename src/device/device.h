@@ -113,6 +113,18 @@ size_t lull_device_work_bytes(const lull_device *d);
 LULL_NODISCARD lull_status lull_device_run(lull_device *d, const lull_step *steps, int n_steps,
                                            const lull_batch *batch);
 
+/* Where the time of a list of steps goes. Filled by lull_device_run while it is set; the caller
+ * zeroes it. Members are the device's threads. */
+typedef struct lull_profile {
+    const lull_step *steps; /* [n_steps] kept: these steps alone, whole or in parts */
+    int n_steps;
+    int64_t *wall_ns;        /* [n_steps] from the step's beginning until all members are through */
+    atomic_llong *waited_ns; /* [n_steps] at the barrier that ends a step, summed over members */
+} lull_profile;
+
+/* profile: kept until another one, or NULL, is set. Not while the device runs. */
+void lull_device_set_profile(lull_device *d, lull_profile *profile);
+
 /* Run fn on the device's threads, for loading work. */
 void lull_device_parallel(lull_device *d, void (*fn)(void *ctx, int member, int n_members),
                           void *ctx);
