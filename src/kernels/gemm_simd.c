@@ -238,7 +238,7 @@ ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8
  * AVX2. */
 ALWAYS_INLINE int tokens_at_once(format f, int T)
 {
-    int most = LANES == 8 ? (f.is_split ? 2 : 4) : f.is_split ? 4 : HAS_VNNI ? 12 : 8;
+    int most = LANES == 8 ? (f.is_split ? 2 : 4) : HAS_VNNI ? 12 : f.is_split ? 4 : 8;
     if (T <= most) return T;
     return T % most == 0 ? most : T % 4 == 0 ? 4 : 2;
 }
