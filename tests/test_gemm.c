@@ -239,6 +239,39 @@ static void test_dot(void **state)
                 }
 }
 
+/* Wide tiles give what the packed ones give, and stay within their bytes. */
+static void test_dot_wide(void **state)
+{
+    enum { N_TILES = 3, PANEL = LULL_PANEL_SIZES - 1 };
+    const lull_kernels *k = kernels_of(state), *ref = lull_kernels_of(LULL_CPU_REF);
+    for (lull_dtype t = 0; t < LULL_DTYPE_N; t++)
+        for (int i = 0, n; k->wide && k->wide[t].widen && (n = columns(t, i)) > 0; i++)
+            for (values x = 0; x < N_VALUES; x++) {
+                product p = product_new(t, n, PANEL, x == EQUAL ? EQUAL : ORDINARY, x);
+                size_t wide_bytes = lull_wide_tile_bytes(t, n);
+                guarded wide = guarded_new(N_TILES * wide_bytes, 0);
+                guarded work = guarded_new(lull_wide_work_bytes(n), 0);
+                guarded out =
+                    guarded_new(N_TILES * LULL_PANEL_MAX * LULL_TILE_ROWS * sizeof(float), 0);
+                for (int tile = 0; tile < N_TILES; tile++)
+                    k->wide[t].widen(p.tile.data, n, wide.data + (size_t)tile * wide_bytes);
+                k->wide[t].dot(wide.data, N_TILES, p.panel.data, n, work.data, (float *)out.data);
+                float expected[LULL_PANEL_MAX * LULL_TILE_ROWS];
+                ref->dot[t][PANEL](p.tile.data, p.panel.data, n, expected);
+                for (int tile = 0; tile < N_TILES; tile++)
+                    expect_same(expected,
+                                (float *)out.data + tile * LULL_PANEL_MAX * LULL_TILE_ROWS,
+                                LULL_PANEL_MAX * LULL_TILE_ROWS, "%s, %d columns, tile %d",
+                                lull_dtype_info_of(t)->name, n, tile);
+                assert_true(guarded_is_whole(&wide) && guarded_is_whole(&work) &&
+                            guarded_is_whole(&out));
+                guarded_free(&wide);
+                guarded_free(&work);
+                guarded_free(&out);
+                product_free(&p);
+            }
+}
+
 /* A token's bits do not depend on the panel nor on the slot that it stands in. */
 static void test_dot_alone(void **state)
 {
@@ -372,6 +405,17 @@ static void bench_dot(void *ctx)
     b->k->dot[b->p->dtype][b->size](b->p->tile.data, b->p->panel.data, b->p->n_cols, out);
 }
 
+static void bench_dot_wide(void *ctx)
+{
+    bench_case *b = ctx;
+    static _Alignas(64) uint8_t work[LULL_PANEL_MAX * MAX_COLS], wide[MAX_COLS * 64];
+    static float out[LULL_PANEL_MAX * LULL_TILE_ROWS];
+    static const product *widened;
+    if (widened != b->p) b->k->wide[b->p->dtype].widen(b->p->tile.data, b->p->n_cols, wide);
+    widened = b->p;
+    b->k->wide[b->p->dtype].dot(wide, 1, b->p->panel.data, b->p->n_cols, work, out);
+}
+
 static int bench(void)
 {
     enum { N_COLS = 2048 };
@@ -387,6 +431,9 @@ static int bench(void)
                 double s = time_call(bench_dot, &b);
                 printf("%10.2f (%5.1f)", 1e-9 * N_COLS * LULL_TILE_ROWS * p.n_tokens / s,
                        1e-9 * (double)p.tile.n_bytes / s);
+                if (b.k->wide && b.k->wide[t].widen && p.n_tokens == LULL_PANEL_MAX)
+                    printf(" wide %.2f", 1e-9 * N_COLS * LULL_TILE_ROWS * p.n_tokens /
+                                             time_call(bench_dot_wide, &b));
             }
             product_free(&p);
         }
@@ -403,5 +450,6 @@ int main(int argc, char **argv)
     add_level_tests("quantize", test_quantize);
     add_level_tests("dot", test_dot);
     add_level_tests("dot alone", test_dot_alone);
+    add_level_tests("dot wide", test_dot_wide);
     return check_run("gemm");
 }

@@ -27,14 +27,19 @@ enum {
     PHASES = 2, /* claim counters a step */
     MAX_STEPS = 8 * LULL_MAX_LAYERS,
     PIECES_PER_MEMBER = 8,
-    TILES_BYTES = 256 << 10 /* of a matrix that are multiplied by a panel in one go */
+    WIDE_PIECES_PER_MEMBER = 4,
+    TILES_BYTES = 256 << 10,        /* of a matrix that are multiplied by a panel in one go */
+    MAX_TOGETHER = 16,              /* tiles in one go */
+    WIDEN_FROM = 4 * LULL_PANEL_MAX /* rows for which widening tiles pays */
 };
 
 /* A member's own work memory. */
 typedef struct member_work {
-    float *row;           /* [max_d_in] a row after the prologue */
+    float *row;           /* [max_d_in] a row after its norm */
     uint8_t *panel[2];    /* quantised and float panel of one token */
     float *page;          /* [128 max_d_head] a page widened */
+    uint8_t *wide[2];     /* wide tiles of two matrices: TILES_BYTES / 2 each, or one tile */
+    uint8_t *wide_work;   /* [lull_wide_work_bytes(max_d_in)] */
     float *q, *o, *o_all; /* [max_group][d_head] */
     float m[MAX_GROUP], l[MAX_GROUP], m_all[MAX_GROUP], l_all[MAX_GROUP];
     int16_t lo[MAX_GROUP], hi[MAX_GROUP];
@@ -116,6 +121,15 @@ static int share_of(int n, int n_members)
     return share > 0 ? share : 1;
 }
 
+/* The same for tiles that meet n_rows rows. Each share reads the panels of all rows: when there are
+ * many, from beyond the member's own caches, so that shares are larger then. */
+static int share_of_tiles(int n, int n_members, int n_rows)
+{
+    if (n_rows < WIDEN_FROM) return share_of(n, n_members);
+    int share = ceil_div(n, n_members * WIDE_PIECES_PER_MEMBER);
+    return share < MAX_TOGETHER ? share : ceil_div(share, MAX_TOGETHER) * MAX_TOGETHER;
+}
+
 /* Claim the next [*from, *to) of n pieces in phase `phase` of a step; false when none are left. */
 static bool claim(run *r, int step, int phase, int share, int n, int *from, int *to)
 {
@@ -131,20 +145,6 @@ static int max_group(int d_head)
 }
 
 /* ---- linear ---------------------------------------------------------------------------------- */
-
-static const float *apply_prologue(const lull_kernels *k, const lull_step *s, size_t row,
-                                   float *scratch)
-{
-    const float *in = s->in + row * (size_t)s->d_in;
-    switch (s->prologue) {
-    case LULL_PROLOGUE_NORM: k->rms_norm(in, s->norm, s->d_in, s->eps, scratch); return scratch;
-    case LULL_PROLOGUE_GATED:
-        k->gated(s->act, in, s->in2 + row * (size_t)s->d_in, s->d_in, scratch);
-        return scratch;
-    case LULL_PROLOGUE_NONE: break;
-    }
-    return in;
-}
 
 static bool is_float(lull_dtype t)
 {
@@ -162,7 +162,11 @@ static void fill_panel(const lull_kernels *k, const lull_step *s, int first, int
         for (int kind = 0; kind < 2; kind++)
             if (needs[kind]) memset(panel[kind], 0, lull_panel_bytes(T, s->d_in));
     for (int t = 0; t < n; t++) {
-        const float *x = apply_prologue(k, s, (size_t)(first + t), scratch);
+        const float *x = s->in + (size_t)(first + t) * (size_t)s->d_in;
+        if (s->norm) {
+            k->rms_norm(x, s->norm, s->d_in, s->eps, scratch);
+            x = scratch;
+        }
         if (needs[0]) k->quantize(x, s->d_in, T, t, panel[0]);
         if (needs[1])
             for (int c = 0; c < s->d_in; c++)
@@ -170,14 +174,11 @@ static void fill_panel(const lull_kernels *k, const lull_step *s, int first, int
     }
 }
 
-/* Multiply a tile by the panel of n rows from `first` and store the rows that exist. */
-static void multiply_tile(const lull_kernels *k, const lull_step *s, const lull_packed *w,
-                          float *out, int tile, int first, int n, const uint8_t *panel)
+/* Store a tile's products y [n][16] with rows first .. first+n-1; the rows of the matrix that exist. */
+static void store_tile(const lull_kernels *k, const lull_step *s, const lull_packed *w, float *out,
+                       int tile, int first, int n, const float *y)
 {
-    const uint8_t *data = w->data + (size_t)tile * w->tile_bytes;
     int row0 = tile * LULL_TILE_ROWS, n_valid = min_int(w->n_rows - row0, LULL_TILE_ROWS);
-    _Alignas(64) float y[LULL_PANEL_MAX * LULL_TILE_ROWS];
-    k->dot[w->dtype][lull_panel_size_for(n)](data, panel, s->d_in, y);
     for (int t = 0; t < n; t++) {
         float *dst = out + (size_t)(first + t) * (size_t)w->n_rows + row0;
         const float *src = y + t * LULL_TILE_ROWS;
@@ -190,21 +191,82 @@ static void multiply_tile(const lull_kernels *k, const lull_step *s, const lull_
     }
 }
 
-/* Tiles [from, to) times all panels: a panel meets as many tiles as stay in the second-level cache
- * before the next panel does. */
-static void multiply_tiles(const lull_kernels *k, const lull_step *s, const lull_packed *w,
-                           float *out, int from, int to, int n_rows, uint8_t *const panels[2],
-                           size_t panel_stride)
+/* Tiles that are multiplied by a panel in one go: as many as stay in the second-level cache until
+ * the next panel. */
+typedef struct tile_group {
+    const lull_packed *w;
+    int first, n;
+    uint8_t *wide; /* the tiles widened; NULL: taken as they are */
+} tile_group;
+
+static bool is_widened(const lull_kernels *k, const lull_packed *w, int n_rows)
 {
-    int n_together = (int)(TILES_BYTES / w->tile_bytes);
-    if (n_together < 1) n_together = 1;
-    for (int tile0 = from; tile0 < to; tile0 += n_together) {
-        const uint8_t *panel = panels[is_float(w->dtype)];
-        int end = min_int(tile0 + n_together, to);
-        for (int first = 0; first < n_rows; first += LULL_PANEL_MAX, panel += panel_stride)
-            for (int tile = tile0; tile < end; tile++)
-                multiply_tile(k, s, w, out, tile, first, min_int(n_rows - first, LULL_PANEL_MAX),
-                              panel);
+    return n_rows >= WIDEN_FROM && k->wide && k->wide[w->dtype].widen;
+}
+
+/* Tiles of a matrix that go together, when n_matrices share the cache and the buffers. */
+static int tiles_together(const lull_kernels *k, const lull_packed *w, int n_rows, int n_matrices)
+{
+    size_t tile_bytes =
+        is_widened(k, w, n_rows) ? lull_wide_tile_bytes(w->dtype, w->n_cols) : w->tile_bytes;
+    int n = min_int((int)(TILES_BYTES / tile_bytes), MAX_TOGETHER) / n_matrices;
+    return n > 0 ? n : 1;
+}
+
+static tile_group take_group(const lull_kernels *k, const lull_packed *w, int n_rows, int first,
+                             int n, uint8_t *wide)
+{
+    tile_group g = {.w = w, .first = first, .n = n};
+    if (!is_widened(k, w, n_rows)) return g;
+    g.wide = wide;
+    for (int i = 0; i < n; i++)
+        k->wide[w->dtype].widen(w->data + (size_t)(first + i) * w->tile_bytes, w->n_cols,
+                                wide + (size_t)i * lull_wide_tile_bytes(w->dtype, w->n_cols));
+    return g;
+}
+
+/* y [g->n][T][16] = the group's tiles times a panel of n tokens, T being its size. */
+static void multiply_group(const lull_kernels *k, const tile_group *g, uint8_t *const panel[2],
+                           int n, uint8_t *wide_work, float *y)
+{
+    const lull_packed *w = g->w;
+    int size = lull_panel_size_for(n), y_stride = lull_panel_tokens[size] * LULL_TILE_ROWS;
+    if (g->wide && n == LULL_PANEL_MAX) {
+        k->wide[w->dtype].dot(g->wide, g->n, panel[0], w->n_cols, wide_work, y);
+        return;
+    }
+    for (int i = 0; i < g->n; i++)
+        k->dot[w->dtype][size](w->data + (size_t)(g->first + i) * w->tile_bytes,
+                               panel[is_float(w->dtype)], w->n_cols, y + i * y_stride);
+}
+
+/* Tiles [from, to) of matrix i times all panels; when the step is gated, of both matrices. */
+static void multiply_tiles(const lull_kernels *k, const lull_step *s, int i, int from, int to,
+                           int n_rows, uint8_t *const panels[2], size_t panel_stride,
+                           member_work *work)
+{
+    const lull_packed *w = s->w[i], *gated = s->is_gated ? s->w[1] : NULL;
+    int n_together = tiles_together(k, w, n_rows, gated ? 2 : 1);
+    if (gated) n_together = min_int(n_together, tiles_together(k, gated, n_rows, 2));
+    _Alignas(64) float y[2][MAX_TOGETHER * LULL_PANEL_MAX * LULL_TILE_ROWS];
+    for (int tile = from; tile < to; tile += n_together) {
+        int n = min_int(n_together, to - tile);
+        tile_group group = take_group(k, w, n_rows, tile, n, work->wide[0]), group2;
+        if (gated) group2 = take_group(k, gated, n_rows, tile, n, work->wide[1]);
+        uint8_t *panel[2] = {panels[0], panels[1]};
+        for (int first = 0; first < n_rows; first += LULL_PANEL_MAX) {
+            int n_tokens = min_int(n_rows - first, LULL_PANEL_MAX);
+            int y_stride = lull_panel_tokens[lull_panel_size_for(n_tokens)] * LULL_TILE_ROWS;
+            multiply_group(k, &group, panel, n_tokens, work->wide_work, y[0]);
+            if (gated) {
+                multiply_group(k, &group2, panel, n_tokens, work->wide_work, y[1]);
+                k->gated(s->act, y[0], y[1], n * y_stride, y[0]);
+            }
+            for (int j = 0; j < n; j++)
+                store_tile(k, s, w, s->out[i], tile + j, first, n_tokens, y[0] + j * y_stride);
+            panel[0] += panel_stride;
+            panel[1] += panel_stride;
+        }
     }
 }
 
@@ -231,13 +293,13 @@ static void run_linear(run *r, int step, int n_rows, int member, int n_members)
         }
         lull_team_barrier(d->team);
     }
-    int n_tiles = 0;
-    for (int i = 0; i < s->n_w; i++) n_tiles += lull_packed_n_tiles(s->w[i]);
-    while (claim(r, step, 1, share_of(n_tiles, n_members), n_tiles, &from, &to)) {
-        for (int i = 0, base = 0; i < s->n_w; i++) {
+    int n_tiles = 0, n_outputs = s->is_gated ? 1 : s->n_w;
+    for (int i = 0; i < n_outputs; i++) n_tiles += lull_packed_n_tiles(s->w[i]);
+    while (claim(r, step, 1, share_of_tiles(n_tiles, n_members, n_rows), n_tiles, &from, &to)) {
+        for (int i = 0, base = 0; i < n_outputs; i++) {
             int n = lull_packed_n_tiles(s->w[i]);
-            multiply_tiles(d->kernels, s, s->w[i], s->out[i], from - base > 0 ? from - base : 0,
-                           min_int(n, to - base), n_rows, panels, stride);
+            int first = from - base > 0 ? from - base : 0, end = min_int(n, to - base);
+            multiply_tiles(d->kernels, s, i, first, end, n_rows, panels, stride, work);
             base += n;
         }
     }
@@ -605,6 +667,18 @@ static void lay_out(lull_device *d, cutter *c)
         for (int kind = 0; kind < 2; kind++)
             w.panel[kind] = cut(c, lull_panel_bytes(1, p->max_d_in));
         w.page = cut(c, 2 * PAGE * head);
+        size_t widest = 0;
+        for (lull_dtype t = 0; t < LULL_DTYPE_N; t++) {
+            size_t n = lull_wide_tile_bytes(t, p->max_d_in);
+            widest = n > widest ? n : widest;
+        }
+        if (d->kernels->wide) {
+            /* In one piece, since a matrix alone takes both. */
+            size_t half = widest > TILES_BYTES / 2 ? widest : TILES_BYTES / 2;
+            w.wide[0] = cut(c, 2 * half);
+            if (c->base) w.wide[1] = w.wide[0] + half;
+            w.wide_work = cut(c, lull_wide_work_bytes(p->max_d_in));
+        }
         w.q = cut(c, group);
         w.o = cut(c, group);
         w.o_all = cut(c, group);

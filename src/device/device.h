@@ -39,16 +39,10 @@ typedef struct lull_rope {
     bool is_neox;
 } lull_rope;
 
-/* What is done to a linear step's input before it is multiplied. */
-typedef enum lull_prologue {
-    LULL_PROLOGUE_NONE,
-    LULL_PROLOGUE_NORM, /* rms_norm(in) */
-    LULL_PROLOGUE_GATED /* act(in) in2 */
-} lull_prologue;
-
 typedef enum lull_op {
-    LULL_OP_EMBED,  /* out = table[token] scale */
-    LULL_OP_LINEAR, /* out_i = W_i prologue(in), or out_0 += …, for 1 to 3 matrices on one input */
+    LULL_OP_EMBED,    /* out = table[token] scale */
+    LULL_OP_LINEAR,   /* x = in, or rms_norm(in): out_i = W_i x for 1 to 3 matrices, or
+                       out_0 += W_0 x, or out_0 = act(W_0 x) (W_1 x) */
     LULL_OP_STORE_KV, /* [norm and] rotate heads of q (times scale) and k; k and v into the pages */
     LULL_OP_ATTEND,   /* out = softmax(q K) V over the pages of the row's sequence */
     LULL_OP_NORM_ADD, /* out = out + rms_norm(in) */
@@ -62,13 +56,12 @@ typedef struct lull_step {
     float *in, *in2, *out[LULL_LINEAR_MAX]; /* f32 [rows][width] views into the plan's memory */
     int d_in;                               /* width of in; d_model for EMBED, GATHER, NORM_ADD */
     const lull_table *table;
-    float scale; /* EMBED; of q in STORE_KV */
-    lull_prologue prologue;
-    lull_act act;
+    float scale;               /* EMBED; of q in STORE_KV */
     const float *norm, *norm2; /* weights: of in; of q and k heads in STORE_KV (NULL: none) */
     float eps;
     int n_w;
-    bool is_added;
+    bool is_added, is_gated;
+    lull_act act;
     const lull_packed *w[LULL_LINEAR_MAX];
     const lull_rope *rope; /* STORE_KV */
     int n_head, n_window;  /* STORE_KV, ATTEND; window in positions, 0: global */

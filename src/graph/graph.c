@@ -67,12 +67,17 @@ lull_node lull_graph_linear(lull_graph *g, lull_node x, const lull_packed *matri
             .kind = NODE_LINEAR, .width = matrix->n_rows, .n_in = 1, .in = {x}, .matrix = matrix});
 }
 
-lull_node lull_graph_gated(lull_graph *g, lull_act act, lull_node gate, lull_node up)
+lull_node lull_graph_gated(lull_graph *g, lull_node x, lull_act act, const lull_packed *gate,
+                           const lull_packed *up)
 {
+    assert(g->is_failed || width_of(g, x) == gate->n_cols);
+    assert(gate->n_cols == up->n_cols && gate->n_rows == up->n_rows);
     return add_node(g, (node){.kind = NODE_GATED,
-                              .width = width_of(g, gate),
-                              .n_in = 2,
-                              .in = {gate, up},
+                              .width = gate->n_rows,
+                              .n_in = 1,
+                              .in = {x},
+                              .matrix = gate,
+                              .matrix2 = up,
                               .act = act});
 }
 

@@ -2,8 +2,8 @@
  * steps of a device.
  *
  * Nodes are values f32 [rows][width], a row a token. They are added in the order of computation
- * and named by number. Lowering merges what a device does together (a norm or gate in front of a
- * matmul; several matmuls on one input; a matmul and the residual it is added to), plans one block
+ * and named by number. Lowering merges what a device does together (a norm in front of a
+ * matmul, a gate behind two; several matmuls on one input; a matmul and the residual it is added to), plans one block
  * of memory for all values, and yields a program.
  *
  *     lull_node h = lull_graph_norm(g, x, weights, eps);
@@ -27,7 +27,9 @@ void lull_graph_free(lull_graph *g);
 lull_node lull_graph_embed(lull_graph *g, const lull_table *table, float scale);
 lull_node lull_graph_norm(lull_graph *g, lull_node x, const float *weights, float eps);
 lull_node lull_graph_linear(lull_graph *g, lull_node x, const lull_packed *matrix);
-lull_node lull_graph_gated(lull_graph *g, lull_act act, lull_node gate, lull_node up);
+/* act(gate x) (up x), the two products elementwise; the matrices have the same shape. */
+lull_node lull_graph_gated(lull_graph *g, lull_node x, lull_act act, const lull_packed *gate,
+                           const lull_packed *up);
 lull_node lull_graph_add(lull_graph *g, lull_node x, lull_node y);
 /* Only the rows whose logits are wanted go on from here. Once a graph. */
 lull_node lull_graph_gather(lull_graph *g, lull_node x);

@@ -44,12 +44,12 @@ static const node *node_of(const lowering *w, lull_node i)
     return &w->g->nodes[i];
 }
 
-static bool feeds_only_linear(const lowering *w, lull_node x)
+static bool feeds_only_matrices(const lowering *w, lull_node x)
 {
     for (lull_node i = x + 1; i < w->g->n; i++) {
         const node *n = node_of(w, i);
         for (int k = 0; k < n->n_in; k++)
-            if (n->in[k] == x && n->kind != NODE_LINEAR) return false;
+            if (n->in[k] == x && n->kind != NODE_LINEAR && n->kind != NODE_GATED) return false;
     }
     return w->n_uses[x] > 0;
 }
@@ -81,8 +81,7 @@ static void decide_merges(lowering *w)
     }
     for (lull_node i = 0; i < w->g->n; i++) {
         node_kind kind = node_of(w, i)->kind;
-        if (kind == NODE_NORM) w->is_merged[i] = feeds_only_linear(w, i) || is_added_alone(w, i);
-        if (kind == NODE_GATED) w->is_merged[i] = feeds_only_linear(w, i);
+        if (kind == NODE_NORM) w->is_merged[i] = feeds_only_matrices(w, i) || is_added_alone(w, i);
     }
 }
 
@@ -105,28 +104,43 @@ static draft *new_draft(lowering *w, lull_op op, const node *n)
     return d;
 }
 
+/* A step that multiplies what node n reads, with the norm in front of it if there is one. The step
+ * is not counted yet: stores that are made now belong to it. */
+static draft *new_linear(lowering *w, const node *n)
+{
+    draft *d = new_draft(w, LULL_OP_LINEAR, n);
+    w->n_drafts--;
+    lull_node x = n->in[0];
+    const node *input = node_of(w, x);
+    d->step.d_in = input->width;
+    d->in = w->store_of[x];
+    if (w->is_merged[x]) {
+        d->step.norm = input->weights;
+        d->step.eps = input->eps;
+        d->in = w->store_of[input->in[0]];
+    }
+    return d;
+}
+
+static void emit_gated(lowering *w, lull_node i)
+{
+    const node *n = node_of(w, i);
+    draft *d = new_linear(w, n);
+    d->step.is_gated = true;
+    d->step.act = n->act;
+    d->step.n_w = 2;
+    d->step.w[0] = n->matrix;
+    d->step.w[1] = n->matrix2;
+    d->out[0] = new_store(w, i);
+    w->n_drafts++;
+}
+
 /* The linear node i and up to two more on the same input, as one step. */
 static void emit_linear(lowering *w, lull_node i)
 {
     const node *n = node_of(w, i);
-    draft *d = new_draft(w, LULL_OP_LINEAR, n);
-    w->n_drafts--; /* stores made below belong to this step */
+    draft *d = new_linear(w, n);
     lull_node x = n->in[0];
-    const node *input = node_of(w, x);
-    d->step.d_in = input->width;
-    if (w->is_merged[x] && input->kind == NODE_NORM) {
-        d->step.prologue = LULL_PROLOGUE_NORM;
-        d->step.norm = input->weights;
-        d->step.eps = input->eps;
-        d->in = w->store_of[input->in[0]];
-    } else if (w->is_merged[x]) {
-        d->step.prologue = LULL_PROLOGUE_GATED;
-        d->step.act = input->act;
-        d->in = w->store_of[input->in[0]];
-        d->in2 = w->store_of[input->in[1]];
-    } else {
-        d->in = w->store_of[x];
-    }
     bool is_alone =
         is_added_alone(w, i) && !is_read_after(w, node_of(w, w->user[i])->in[0], w->user[i]);
     if (is_alone) {
@@ -216,8 +230,8 @@ static void emit(lowering *w)
             break;
         case NODE_ATTENTION: emit_attention(w, i); break;
         case NODE_ADD: emit_add(w, i); break;
-        case NODE_NORM:
-        case NODE_GATED: assert(w->is_merged[i]); break; /* every family's are, so far */
+        case NODE_GATED: emit_gated(w, i); break;
+        case NODE_NORM: assert(w->is_merged[i]); break; /* every family's are, so far */
         }
     }
 }

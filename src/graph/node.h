@@ -21,7 +21,7 @@ typedef struct node {
     int n_in;
     lull_node in[3];
     const lull_table *table;
-    const lull_packed *matrix;
+    const lull_packed *matrix, *matrix2; /* the second one: what is gated, of GATED */
     const float *weights;
     float scale, eps;
     lull_act act;

@@ -316,3 +316,72 @@ const lull_dot_fn LULL_AT_LEVEL(dot)[LULL_DTYPE_N][LULL_PANEL_SIZES] = {
     ROW(F32),  ROW(F16),  ROW(BF16), ROW(Q4_0), ROW(Q4_1), ROW(Q5_0), ROW(Q5_1),
     ROW(Q8_0), ROW(Q2_K), ROW(Q3_K), ROW(Q4_K), ROW(Q5_K), ROW(Q6_K),
 };
+
+/* ---- wide tiles ------------------------------------------------------------------------------ */
+
+#if defined(__AVX512VNNI__)
+
+/* The format of a wide tile: the same with codes of 8 bits, and filled up. */
+ALWAYS_INLINE format wide_format(format f)
+{
+    format wide = f;
+    wide.n_bits = 8;
+    wide.codes_bytes = 8 * 64;
+    wide.block_bytes = (f.block_bytes - f.codes_bytes + wide.codes_bytes + 63) / 64 * 64;
+    wide.super_bytes = (f.super_bytes + 63) / 64 * 64;
+    return wide;
+}
+
+ALWAYS_INLINE void widen_tile(format f, const uint8_t *tile, int n_cols, uint8_t *wide)
+{
+    format w = wide_format(f);
+    for (int b = 0; b < n_cols / LULL_BLOCK_COLS; b++) {
+        if (f.is_super && b % LULL_SUPER_BLOCKS == 0) {
+            __builtin_memcpy(wide, tile, (size_t)f.super_bytes);
+            tile += f.super_bytes;
+            wide += w.super_bytes;
+        }
+        UNROLL for (int j = 0; j < 8; j++) vi_save(wide + 64 * j, load_group(f, tile, 0, j));
+        __builtin_memcpy(wide + w.codes_bytes, tile + f.codes_bytes,
+                         (size_t)(f.block_bytes - f.codes_bytes));
+        tile += f.block_bytes;
+        wide += w.block_bytes;
+    }
+}
+
+ALWAYS_INLINE void dot_wide(format f, lull_dtype t, const uint8_t *wide, int n_tiles,
+                            const uint8_t *panel, int n_cols, float *out)
+{
+    size_t tile_bytes = lull_wide_tile_bytes(t, n_cols);
+    for (int i = 0; i < n_tiles; i++, wide += tile_bytes, out += LULL_PANEL_MAX * LULL_TILE_ROWS)
+        dot_rows(wide_format(f), LULL_PANEL_MAX, 0, 0, LULL_PANEL_MAX, wide, panel, n_cols, out);
+}
+
+#define WIDE(name)                                                                                 \
+    static void widen_##name(const uint8_t *tile, int n_cols, uint8_t *wide)                       \
+    {                                                                                              \
+        widen_tile(FORMAT_##name, tile, n_cols, wide);                                             \
+    }                                                                                              \
+    static void dot_wide_##name(const uint8_t *wide, int n_tiles, const uint8_t *panel,            \
+                                int n_cols, uint8_t *work, float *out)                             \
+    {                                                                                              \
+        (void)work;                                                                                \
+        dot_wide(FORMAT_##name, LULL_DTYPE_##name, wide, n_tiles, panel, n_cols, out);             \
+    }
+WIDE(Q4_0)
+WIDE(Q4_1)
+WIDE(Q5_0)
+WIDE(Q5_1)
+WIDE(Q2_K)
+WIDE(Q3_K)
+WIDE(Q4_K)
+WIDE(Q5_K)
+WIDE(Q6_K)
+
+#define WIDE_ROW(name) [LULL_DTYPE_##name] = {widen_##name, dot_wide_##name}
+const lull_wide_kernels LULL_AT_LEVEL(wide)[LULL_DTYPE_N] = {
+    WIDE_ROW(Q4_0), WIDE_ROW(Q4_1), WIDE_ROW(Q5_0), WIDE_ROW(Q5_1), WIDE_ROW(Q2_K),
+    WIDE_ROW(Q3_K), WIDE_ROW(Q4_K), WIDE_ROW(Q5_K), WIDE_ROW(Q6_K),
+};
+
+#endif

@@ -23,6 +23,7 @@ static const lull_kernels tables[LULL_CPU_N_LEVELS] = {
                          ATTENTION(avx512)},
     [LULL_CPU_AVX512VNNI] = {.level = LULL_CPU_AVX512VNNI,
                              .dot = lull_dot_avx512vnni,
+                             .wide = lull_wide_avx512vnni,
                              ELEMENTWISE(avx512),
                              ATTENTION(avx512)},
 #endif

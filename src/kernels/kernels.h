@@ -90,6 +90,27 @@ typedef void (*lull_quantize_fn)(const float *x, int n, int n_tokens, int t, uin
  * ascending order, then acc = acc + part. F16 and BF16 weights are widened exactly. */
 typedef void (*lull_dot_fn)(const uint8_t *tile, const uint8_t *panel, int n_cols, float *out);
 
+/* Wide tiles: for many tokens it pays to widen the codes of a tile to bytes once, instead of with
+ * every panel. A wide tile is the packed one (pack.h) with the codes of a block as [512], group by
+ * group, and its scales as they are. Where a level has no use for them, these are NULL.
+ *
+ * widen: tile of n_cols columns to wide [lull_wide_tile_bytes], 64-aligned. */
+typedef void (*lull_widen_fn)(const uint8_t *tile, int n_cols, uint8_t *wide);
+/* n_tiles wide tiles, side by side in memory, times a panel of 12 tokens: out [n_tiles][12][16], the
+ * same bits as dot. work: [lull_wide_work_bytes(n_cols)], 64-aligned, for the kernel's own use. */
+typedef void (*lull_dot_wide_fn)(const uint8_t *wide, int n_tiles, const uint8_t *panel, int n_cols,
+                                 uint8_t *work, float *out);
+
+typedef struct lull_wide_kernels {
+    lull_widen_fn widen;
+    lull_dot_wide_fn dot;
+} lull_wide_kernels;
+
+static inline size_t lull_wide_work_bytes(int n_cols)
+{
+    return (size_t)LULL_PANEL_MAX * (size_t)n_cols;
+}
+
 /* y = (x r) w elementwise, r = 1 / sqrt(sum / n + eps), sum the 16-striped sum of fma(x, x, .)
  * (see below). y may be x. n >= 1. */
 typedef void (*lull_rms_norm_fn)(const float *x, const float *w, int n, float eps, float *y);
@@ -150,6 +171,7 @@ typedef void (*lull_attend_join_fn)(float *m, float *l, float *o, float m2, floa
 typedef struct lull_kernels {
     lull_cpu_level level;
     const lull_dot_fn (*dot)[LULL_PANEL_SIZES]; /* [LULL_DTYPE_N] */
+    const lull_wide_kernels *wide;              /* [LULL_DTYPE_N], or NULL */
     lull_quantize_fn quantize;
     lull_rms_norm_fn rms_norm;
     lull_gated_fn gated;

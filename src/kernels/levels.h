@@ -44,6 +44,7 @@ LULL_PANEL_KERNELS(avx512)
 LULL_GEMM_KERNELS(avx512)
 LULL_ROOF_KERNELS(avx512)
 LULL_GEMM_KERNELS(avx512vnni)
+extern const lull_wide_kernels lull_wide_avx512vnni[LULL_DTYPE_N];
 LULL_ROOF_KERNELS(avx512vnni)
 #endif
 

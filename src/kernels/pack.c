@@ -43,6 +43,21 @@ size_t lull_pack_tile_bytes(lull_dtype t, int n_cols)
     return n_blocks * block_bytes(f) + n_blocks / LULL_SUPER_BLOCKS * f->n_super_half * 32;
 }
 
+static size_t round_up_64(size_t n)
+{
+    return (n + 63) / 64 * 64;
+}
+
+size_t lull_wide_tile_bytes(lull_dtype t, int n_cols)
+{
+    const pack_form *f = &forms[t];
+    if (f->n_bits == 0) return 0;
+    size_t n_blocks = (size_t)n_cols / LULL_BLOCK_COLS, codes_bytes = (size_t)f->n_bits * 64;
+    size_t wide_bytes = round_up_64(block_bytes(f) - codes_bytes + LULL_BLOCK_COLS * LULL_TILE_ROWS);
+    return n_blocks * wide_bytes +
+           n_blocks / LULL_SUPER_BLOCKS * round_up_64((size_t)f->n_super_half * 32);
+}
+
 /* 6-bit scale i and minimum of Q4_K and Q5_K from their 12 packed bytes (ggml: get_scale_min_k4).
  */
 static void scale_min_k4(const uint8_t *q, int i, uint8_t *scale, uint8_t *min)

@@ -56,6 +56,9 @@ static inline int lull_packed_n_tiles(const lull_packed *w)
 /* Bytes of one tile; a multiple of 32. n_cols is a multiple of the format's block. */
 size_t lull_pack_tile_bytes(lull_dtype t, int n_cols);
 
+/* Bytes of a tile whose codes are widened to bytes (kernels.h), a multiple of 64; 0 for floats. */
+size_t lull_wide_tile_bytes(lull_dtype t, int n_cols);
+
 /* Pack up to 16 rows. rows: src [n_rows][row_bytes] as stored in the file (unaligned); dst
  * [tile_bytes] out. */
 void lull_pack_tile(lull_dtype t, const uint8_t *src, size_t row_bytes, int n_rows, int n_cols,

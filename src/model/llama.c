@@ -57,11 +57,11 @@ static void build(lull_builder *b, const lull_config *c)
 
         h = lull_graph_norm(g, x, lull_builder_vector(b, c->d_model, "blk.%d.ffn_norm.weight", i),
                             c->eps);
-        lull_node gate = lull_graph_linear(
-            g, h, lull_builder_matrix(b, c->d_ff, c->d_model, "blk.%d.ffn_gate.weight", i));
-        lull_node up = lull_graph_linear(
-            g, h, lull_builder_matrix(b, c->d_ff, c->d_model, "blk.%d.ffn_up.weight", i));
-        h = lull_graph_gated(g, LULL_ACT_SILU, gate, up);
+        const lull_packed *gate =
+            lull_builder_matrix(b, c->d_ff, c->d_model, "blk.%d.ffn_gate.weight", i);
+        const lull_packed *up =
+            lull_builder_matrix(b, c->d_ff, c->d_model, "blk.%d.ffn_up.weight", i);
+        h = lull_graph_gated(g, h, LULL_ACT_SILU, gate, up);
         h = lull_graph_linear(
             g, h, lull_builder_matrix(b, c->d_model, c->d_ff, "blk.%d.ffn_down.weight", i));
         x = lull_graph_add(g, x, h);
