@@ -25,30 +25,32 @@ ALWAYS_INLINE vi vi_dot4(vi acc, vi a, vi b)
 
 /* What the code below needs to know of a format; constants once inlined. */
 typedef struct format {
-    int n_bits, offset, codes_bytes, block_bytes, super_bytes;
+    int n_bits; /* of a code */
+    int offset, codes_bytes, block_bytes, super_bytes;
     int has_half_min;  /* f16 m beside f16 d */
     int is_super;      /* integer scales under f16 d of 256 columns */
     int has_super_min; /* … and minimums */
     int is_split;      /* scales of 16 columns: the halves of a block are summed apart */
+    int is_wide;       /* codes lie there as bytes */
 } format;
 
-#define FORMAT_Q4_0 ((format){4, 8, 256, 288, 0, 0, 0, 0, 0})
-#define FORMAT_Q4_1 ((format){4, 0, 256, 320, 0, 1, 0, 0, 0})
-#define FORMAT_Q5_0 ((format){5, 16, 320, 352, 0, 0, 0, 0, 0})
-#define FORMAT_Q5_1 ((format){5, 0, 320, 384, 0, 1, 0, 0, 0})
-#define FORMAT_Q8_0 ((format){8, 128, 512, 544, 0, 0, 0, 0, 0})
-#define FORMAT_Q2_K ((format){2, 0, 128, 160, 64, 0, 1, 1, 1})
-#define FORMAT_Q3_K ((format){3, 4, 192, 224, 32, 0, 1, 0, 1})
-#define FORMAT_Q4_K ((format){4, 0, 256, 288, 64, 0, 1, 1, 0})
-#define FORMAT_Q5_K ((format){5, 0, 320, 352, 64, 0, 1, 1, 0})
-#define FORMAT_Q6_K ((format){6, 32, 384, 416, 32, 0, 1, 0, 1})
+#define FORMAT_Q4_0 ((format){4, 8, 256, 288, 0, 0, 0, 0, 0, 0})
+#define FORMAT_Q4_1 ((format){4, 0, 256, 320, 0, 1, 0, 0, 0, 0})
+#define FORMAT_Q5_0 ((format){5, 16, 320, 352, 0, 0, 0, 0, 0, 0})
+#define FORMAT_Q5_1 ((format){5, 0, 320, 384, 0, 1, 0, 0, 0, 0})
+#define FORMAT_Q8_0 ((format){8, 128, 512, 544, 0, 0, 0, 0, 0, 1})
+#define FORMAT_Q2_K ((format){2, 0, 128, 160, 64, 0, 1, 1, 1, 0})
+#define FORMAT_Q3_K ((format){3, 4, 192, 224, 32, 0, 1, 0, 1, 0})
+#define FORMAT_Q4_K ((format){4, 0, 256, 288, 64, 0, 1, 1, 0, 0})
+#define FORMAT_Q5_K ((format){5, 0, 320, 352, 64, 0, 1, 1, 0, 0})
+#define FORMAT_Q6_K ((format){6, 32, 384, 416, 32, 0, 1, 0, 1, 0})
 
 /* Column group j, 0..7, of the rows at lane offset h (bytes): V_j of pack.h, codes widened to
  * bytes. */
 ALWAYS_INLINE vi load_group(format f, const uint8_t *block, int h, int j)
 {
     const uint8_t *p = block + h;
-    if (f.n_bits == 8) return vi_load(p + 64 * j);
+    if (f.is_wide) return vi_load(p + 64 * j);
     if (f.n_bits < 4) {
         vi low = vi_and(vi_shr16(vi_load(p + 64 * (j / 4)), 2 * (j % 4)), vi_all_bytes(3));
         if (f.n_bits == 2) return low;
@@ -70,10 +72,10 @@ ALWAYS_INLINE vi load_group(format f, const uint8_t *block, int h, int j)
 }
 
 /* The widened codes of a block, [8] groups, so that the groups that a token multiplies twice can be
- * found by number. Those of 8-bit formats lie in the tile already. */
+ * found by number. Those of wide formats lie in the tile already. */
 ALWAYS_INLINE const uint8_t *widen_groups(format f, const uint8_t *block, int h, uint8_t *room)
 {
-    if (f.n_bits == 8) return block + h;
+    if (f.is_wide) return block + h;
     UNROLL for (int j = 0; j < 8; j++) vi_save(room + 64 * j, load_group(f, block, h, j));
     return room;
 }
@@ -129,12 +131,13 @@ ALWAYS_INLINE void add_low(format f, const uint8_t *groups, int j0, int n, const
                 part[k] = j == j1 ? product : vi_add16(part[k], product);
             }
         }
-        UNROLL for (int k = 0; k < n_t; k++) sum[k] = vi_add(sum[k], vi_widen_pairs(part[k]));
+        UNROLL for (int k = 0; k < n_t; k++) sum[k] = vi_add(sum[k], vi_widen_pairs(part[k], 1));
     }
 }
 
-/* sum + codes of the outlying group of half i of token t times its high plane. */
-ALWAYS_INLINE vi add_high(format f, vi sum, const uint8_t *groups, const uint8_t *px, int T, int i,
+/* Products of the outlying group of half i of token t with its high plane: summed to 32 bits with
+ * VNNI, else pairs of 16 bits. */
+ALWAYS_INLINE vi dot_high(format f, vi sum, const uint8_t *groups, const uint8_t *px, int T, int i,
                           int t)
 {
     int32_t group;
@@ -142,7 +145,24 @@ ALWAYS_INLINE vi add_high(format f, vi sum, const uint8_t *groups, const uint8_t
     vi w = vi_load(groups + 64 * group), x = load_four(px + LULL_PANEL_HIGH * T + 4 * (i * T + t));
     if (HAS_VNNI) return vi_dot4(sum, w, x);
     if (f.n_bits == 8) w = as_signed(w);
-    return vi_add(sum, vi_widen_pairs(mul_pairs(f, w, x)));
+    return mul_pairs(f, w, x);
+}
+
+/* 128 times the products of the high planes of token t in halves from .. end-1. */
+ALWAYS_INLINE vi sum_high(format f, const uint8_t *groups, const uint8_t *px, int T, int from,
+                          int end, int t)
+{
+    if (HAS_VNNI) {
+        vi sum = vi_zero();
+        UNROLL for (int i = from; i < end; i++) sum = dot_high(f, sum, groups, px, T, i, t);
+        return vi_shl(sum, 7);
+    }
+    vi first = dot_high(f, vi_zero(), groups, px, T, from, t);
+    if (end - from == 1) return vi_widen_pairs(first, 128);
+    vi second = dot_high(f, vi_zero(), groups, px, T, from + 1, t);
+    /* Four products of a code of 6 bits stay within 16 bits, those of 8 bits do not. */
+    if (f.n_bits != 8) return vi_widen_pairs(vi_add16(first, second), 128);
+    return vi_add(vi_widen_pairs(first, 128), vi_widen_pairs(second, 128));
 }
 
 /* Rows at lane offset h (0, or 32 for the upper half with 8 lanes), tokens t0 .. t0+n_t-1 of a
@@ -174,8 +194,7 @@ ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8
         if (!f.is_split) {
             UNROLL for (int k = 0; k < n_t; k++)
             {
-                sum[k] = add_high(f, vi_zero(), groups, px, T, 0, t0 + k);
-                sum[k] = vi_shl(add_high(f, sum[k], groups, px, T, 1, t0 + k), 7);
+                sum[k] = sum_high(f, groups, px, T, 0, 2, t0 + k);
                 if (takes_offset) sum[k] = vi_add(sum[k], vi_all((neg[k] + neg[T + k]) * f.offset));
             }
             add_low(f, groups, 0, 8, px, t0, n_t, sum);
@@ -212,7 +231,7 @@ ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8
         {
             UNROLL for (int k = 0; k < n_t; k++)
             {
-                sum[k] = vi_shl(add_high(f, vi_zero(), groups, px, T, i, t0 + k), 7);
+                sum[k] = sum_high(f, groups, px, T, i, i + 1, t0 + k);
                 if (takes_offset) sum[k] = vi_add(sum[k], vi_all(neg[i * T + k] * f.offset));
             }
             add_low(f, groups, 4 * i, 4, px, t0, n_t, sum);
@@ -319,13 +338,11 @@ const lull_dot_fn LULL_AT_LEVEL(dot)[LULL_DTYPE_N][LULL_PANEL_SIZES] = {
 
 /* ---- wide tiles ------------------------------------------------------------------------------ */
 
-#if defined(__AVX512VNNI__)
-
-/* The format of a wide tile: the same with codes of 8 bits, and filled up. */
+/* The format of a wide tile: the same with codes as bytes, and filled up. */
 ALWAYS_INLINE format wide_format(format f)
 {
     format wide = f;
-    wide.n_bits = 8;
+    wide.is_wide = 1;
     wide.codes_bytes = 8 * 64;
     wide.block_bytes = (f.block_bytes - f.codes_bytes + wide.codes_bytes + 63) / 64 * 64;
     wide.super_bytes = (f.super_bytes + 63) / 64 * 64;
@@ -341,7 +358,9 @@ ALWAYS_INLINE void widen_tile(format f, const uint8_t *tile, int n_cols, uint8_t
             tile += f.super_bytes;
             wide += w.super_bytes;
         }
-        UNROLL for (int j = 0; j < 8; j++) vi_save(wide + 64 * j, load_group(f, tile, 0, j));
+        for (int h = 0; h < 64; h += 4 * LANES)
+            UNROLL for (int j = 0; j < 8; j++)
+                vi_save(wide + h + 64 * j, load_group(f, tile, h, j));
         __builtin_memcpy(wide + w.codes_bytes, tile + f.codes_bytes,
                          (size_t)(f.block_bytes - f.codes_bytes));
         tile += f.block_bytes;
@@ -354,7 +373,7 @@ ALWAYS_INLINE void dot_wide(format f, lull_dtype t, const uint8_t *wide, int n_t
 {
     size_t tile_bytes = lull_wide_tile_bytes(t, n_cols);
     for (int i = 0; i < n_tiles; i++, wide += tile_bytes, out += LULL_PANEL_MAX * LULL_TILE_ROWS)
-        dot_rows(wide_format(f), LULL_PANEL_MAX, 0, 0, LULL_PANEL_MAX, wide, panel, n_cols, out);
+        dot_quantized(wide_format(f), LULL_PANEL_MAX, wide, panel, n_cols, out);
 }
 
 #define WIDE(name)                                                                                 \
@@ -383,5 +402,3 @@ const lull_wide_kernels LULL_AT_LEVEL(wide)[LULL_DTYPE_N] = {
     WIDE_ROW(Q4_0), WIDE_ROW(Q4_1), WIDE_ROW(Q5_0), WIDE_ROW(Q5_1), WIDE_ROW(Q2_K),
     WIDE_ROW(Q3_K), WIDE_ROW(Q4_K), WIDE_ROW(Q5_K), WIDE_ROW(Q6_K),
 };
-
-#endif

@@ -15,10 +15,12 @@ static const lull_kernels tables[LULL_CPU_N_LEVELS] = {
 #if defined(__x86_64__)
     [LULL_CPU_AVX2] = {.level = LULL_CPU_AVX2,
                        .dot = lull_dot_avx2,
+                       .wide = lull_wide_avx2,
                        ELEMENTWISE(avx2),
                        ATTENTION(avx2)},
     [LULL_CPU_AVX512] = {.level = LULL_CPU_AVX512,
                          .dot = lull_dot_avx512,
+                         .wide = lull_wide_avx512,
                          ELEMENTWISE(avx512),
                          ATTENTION(avx512)},
     [LULL_CPU_AVX512VNNI] = {.level = LULL_CPU_AVX512VNNI,

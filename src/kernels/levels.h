@@ -12,7 +12,6 @@
 
 #define LULL_ELEMENTWISE_KERNELS(L)                                                                \
     void lull_rms_norm_##L(const float *x, const float *w, int n, float eps, float *y);            \
-    void lull_gated_##L(lull_act act, const float *g, const float *u, int n, float *y);            \
     void lull_rope_##L(float *x, const float *cs, int n_pairs, int is_neox, float scale);          \
     void lull_add_##L(float *x, const float *y, int n);
 #define LULL_ATTENTION_KERNELS(L)                                                                  \
@@ -22,7 +21,10 @@
                               int d);
 #define LULL_PANEL_KERNELS(L)                                                                      \
     void lull_quantize_##L(const float *x, int n, int n_tokens, int t, uint8_t *panel);
+#define LULL_GATE_KERNELS(L)                                                                      \
+    void lull_gated_##L(lull_act act, const float *g, const float *u, int n, float *y);
 #define LULL_GEMM_KERNELS(L) extern const lull_dot_fn lull_dot_##L[LULL_DTYPE_N][LULL_PANEL_SIZES];
+#define LULL_WIDE_KERNELS(L) extern const lull_wide_kernels lull_wide_##L[LULL_DTYPE_N];
 #define LULL_ROOF_KERNELS(L)                                                                       \
     uint32_t lull_roof_read_##L(const uint8_t *p, size_t n_bytes);                                 \
     float lull_roof_fma_##L(size_t n_rounds);                                                      \
@@ -31,20 +33,25 @@
 LULL_ELEMENTWISE_KERNELS(ref)
 LULL_ATTENTION_KERNELS(ref)
 LULL_PANEL_KERNELS(ref)
+LULL_GATE_KERNELS(ref)
 LULL_GEMM_KERNELS(ref)
 #if defined(__x86_64__)
 LULL_ELEMENTWISE_KERNELS(avx2)
 LULL_ATTENTION_KERNELS(avx2)
 LULL_PANEL_KERNELS(avx2)
+LULL_GATE_KERNELS(avx2)
 LULL_GEMM_KERNELS(avx2)
+LULL_WIDE_KERNELS(avx2)
 LULL_ROOF_KERNELS(avx2)
 LULL_ELEMENTWISE_KERNELS(avx512)
 LULL_ATTENTION_KERNELS(avx512)
 LULL_PANEL_KERNELS(avx512)
+LULL_GATE_KERNELS(avx512)
 LULL_GEMM_KERNELS(avx512)
+LULL_WIDE_KERNELS(avx512)
 LULL_ROOF_KERNELS(avx512)
 LULL_GEMM_KERNELS(avx512vnni)
-extern const lull_wide_kernels lull_wide_avx512vnni[LULL_DTYPE_N];
+LULL_WIDE_KERNELS(avx512vnni)
 LULL_ROOF_KERNELS(avx512vnni)
 #endif
 

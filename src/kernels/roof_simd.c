@@ -95,7 +95,7 @@ uint32_t LULL_AT_LEVEL(roof_multiply)(size_t n_rounds)
                 OPAQUE(pairs[k]);
             }
         }
-        UNROLL for (int k = 0; k < N_SUMS; k++) sums[k] = vi_add(sums[k], vi_widen_pairs(pairs[k]));
+        UNROLL for (int k = 0; k < N_SUMS; k++) sums[k] = vi_add(sums[k], vi_widen_pairs(pairs[k], 1));
     }
     UNROLL for (int k = 1; k < N_SUMS; k++) sums[0] = vi_add(sums[0], sums[k]);
     return vi_fold(sums[0]);

@@ -49,6 +49,10 @@ ALWAYS_INLINE vf vf_mul(vf a, vf b)
 {
     return _mm512_mul_ps(a, b);
 }
+ALWAYS_INLINE vf vf_div(vf a, vf b)
+{
+    return _mm512_div_ps(a, b);
+}
 ALWAYS_INLINE vf vf_fma(vf a, vf b, vf c)
 {
     return _mm512_fmadd_ps(a, b, c);
@@ -199,9 +203,10 @@ ALWAYS_INLINE vi vi_add16(vi a, vi b)
 {
     return _mm512_add_epi16(a, b);
 }
-ALWAYS_INLINE vi vi_widen_pairs(vi a)
+/* Sums of neighbouring lanes of 16 bits, times a constant. */
+ALWAYS_INLINE vi vi_widen_pairs(vi a, short factor)
 {
-    return _mm512_madd_epi16(a, _mm512_set1_epi16(1));
+    return _mm512_madd_epi16(a, _mm512_set1_epi16(factor));
 }
 /* |w| and b with the sign of w: the products of pairs stay within 16 bits for any w. */
 ALWAYS_INLINE vi vi_abs8(vi w)
@@ -246,6 +251,10 @@ ALWAYS_INLINE vf vf_sub(vf a, vf b)
 ALWAYS_INLINE vf vf_mul(vf a, vf b)
 {
     return _mm256_mul_ps(a, b);
+}
+ALWAYS_INLINE vf vf_div(vf a, vf b)
+{
+    return _mm256_div_ps(a, b);
 }
 ALWAYS_INLINE vf vf_fma(vf a, vf b, vf c)
 {
@@ -399,9 +408,9 @@ ALWAYS_INLINE vi vi_add16(vi a, vi b)
 {
     return _mm256_add_epi16(a, b);
 }
-ALWAYS_INLINE vi vi_widen_pairs(vi a)
+ALWAYS_INLINE vi vi_widen_pairs(vi a, short factor)
 {
-    return _mm256_madd_epi16(a, _mm256_set1_epi16(1));
+    return _mm256_madd_epi16(a, _mm256_set1_epi16(factor));
 }
 ALWAYS_INLINE vi vi_abs8(vi w)
 {
@@ -428,7 +437,7 @@ ALWAYS_INLINE float vf_fold(const vf *stripes)
     return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
 }
 
-/* exp of the class on every lane; see exp_canon in elementwise.c. A NaN stays one: vf_min gives
+/* exp of the class on every lane; see lull_exp_ref in gate_ref.c. A NaN stays one: vf_min gives
  * its second operand, and the exponent that the NaN converts to makes the factor 1. */
 ALWAYS_INLINE vf vf_exp(vf x)
 {
