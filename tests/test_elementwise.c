@@ -227,10 +227,10 @@ static int bench(void)
     fill(in_y, BENCH_N, ORDINARY);
     fill(in_w, BENCH_N, ORDINARY);
     printf("10^9 elements a second, n = %d\n%-12s", BENCH_N, "");
-    for (int l = 0; l <= (int)lull_cpu_best(); l++) printf("%12s", lull_cpu_level_name(l));
+    for (int l = 0; l <= (int)lull_cpu_highest(); l++) printf("%12s", lull_cpu_level_name(l));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         printf("\n%-12s", cases[i].name);
-        for (int l = 0; l <= (int)lull_cpu_best(); l++) {
+        for (int l = 0; l <= (int)lull_cpu_highest(); l++) {
             timed = lull_kernels_of(l);
             printf("%12.2f", BENCH_N * 1e-9 / time_call(cases[i].fn, NULL));
         }

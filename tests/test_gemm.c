@@ -405,15 +405,16 @@ static void bench_dot(void *ctx)
     b->k->dot[b->p->dtype][b->size](b->p->tile.data, b->p->panel.data, b->p->n_cols, out);
 }
 
+enum { N_WIDE_TILES = 8 };
+static _Alignas(64) uint8_t wide_tiles[N_WIDE_TILES * MAX_COLS * 64];
+
 static void bench_dot_wide(void *ctx)
 {
     bench_case *b = ctx;
-    static _Alignas(64) uint8_t work[LULL_PANEL_MAX * MAX_COLS], wide[MAX_COLS * 64];
-    static float out[LULL_PANEL_MAX * LULL_TILE_ROWS];
-    static const product *widened;
-    if (widened != b->p) b->k->wide[b->p->dtype].widen(b->p->tile.data, b->p->n_cols, wide);
-    widened = b->p;
-    b->k->wide[b->p->dtype].dot(wide, 1, b->p->panel.data, b->p->n_cols, work, out);
+    static _Alignas(64) uint8_t work[2 * LULL_PANEL_MAX * MAX_COLS];
+    static float out[N_WIDE_TILES * LULL_PANEL_MAX * LULL_TILE_ROWS];
+    b->k->wide[b->p->dtype].dot(wide_tiles, N_WIDE_TILES, b->p->panel.data, b->p->n_cols, work,
+                                out);
 }
 
 static int bench(void)
@@ -421,19 +422,22 @@ static int bench(void)
     enum { N_COLS = 2048 };
     printf("10^9 multiply-adds a second (and 10^9 bytes of weights a second) from cache\n%-14s",
            "type, tokens");
-    for (int l = 0; l <= (int)lull_cpu_best(); l++) printf("%18s", lull_cpu_level_name(l));
+    for (int l = 0; l <= (int)lull_cpu_highest(); l++) printf("%18s", lull_cpu_level_name(l));
     for (lull_dtype t = 0; t < LULL_DTYPE_N; t++)
         for (int size = 0; size < LULL_PANEL_SIZES; size += LULL_PANEL_SIZES - 1) {
             product p = product_new(t, N_COLS, size, ORDINARY, ORDINARY);
             printf("\n%-6s %6d ", lull_dtype_info_of(t)->name, p.n_tokens);
-            for (int l = 0; l <= (int)lull_cpu_best(); l++) {
+            for (int l = 0; l <= (int)lull_cpu_highest(); l++) {
                 bench_case b = {lull_kernels_of(l), &p, size};
                 double s = time_call(bench_dot, &b);
                 printf("%10.2f (%5.1f)", 1e-9 * N_COLS * LULL_TILE_ROWS * p.n_tokens / s,
                        1e-9 * (double)p.tile.n_bytes / s);
-                if (b.k->wide && b.k->wide[t].widen && p.n_tokens == LULL_PANEL_MAX)
-                    printf(" wide %.2f", 1e-9 * N_COLS * LULL_TILE_ROWS * p.n_tokens /
-                                             time_call(bench_dot_wide, &b));
+                if (!b.k->wide || !b.k->wide[t].widen || p.n_tokens < LULL_PANEL_MAX) continue;
+                for (int i = 0; i < N_WIDE_TILES; i++)
+                    b.k->wide[t].widen(p.tile.data, N_COLS,
+                                       wide_tiles + (size_t)i * lull_wide_tile_bytes(t, N_COLS));
+                printf(" wide %.2f", 1e-9 * N_WIDE_TILES * N_COLS * LULL_TILE_ROWS * p.n_tokens /
+                                         time_call(bench_dot_wide, &b));
             }
             product_free(&p);
         }

@@ -28,9 +28,9 @@ typedef struct forecast {
 typedef struct findings {
     char cpu[64];
     int n_cores;
-    lull_cpu_level best, level; /* level: what LULL_CPU makes of best */
-    const char *wish;           /* $LULL_CPU, NULL when not set */
-    lull_error wish_error;      /* msg is "" when the wish can be granted */
+    lull_cpu_level best, highest, level; /* level: what LULL_CPU makes of best */
+    const char *wish;                    /* $LULL_CPU, NULL when not set */
+    lull_error wish_error;               /* msg is "" when the wish can be granted */
     uint64_t memory_bytes, available_bytes;
     char huge_pages[16];
     char cache[1024];
@@ -165,7 +165,7 @@ static uint64_t forecast_total(const forecast *m)
 static void print_levels(lull_grid *g, const findings *f)
 {
     lull_buffer levels = {0};
-    for (int i = 0; i <= (int)f->best; i++) {
+    for (int i = 0; i <= (int)f->highest; i++) {
         const char *name = lull_cpu_level_name((lull_cpu_level)i);
         lull_buffer_printf(&levels, "%s%s", i > 0 ? " " : "", name);
     }
@@ -236,7 +236,7 @@ static void print_forecast(const findings *f)
 static int print_json(const findings *f, const char *model)
 {
     json_t *levels = json_array();
-    for (int i = 0; i <= (int)f->best; i++)
+    for (int i = 0; i <= (int)f->highest; i++)
         json_array_append_new(levels, json_string(lull_cpu_level_name((lull_cpu_level)i)));
     json_t *cpu = json_pack("{s:s, s:i, s:o, s:s}", "name", f->cpu, "cores", f->n_cores, "levels",
                             levels, "level", lull_cpu_level_name(f->level));
@@ -289,7 +289,10 @@ int lull_cmd_doctor(int argc, char **argv)
     if (rc >= 0) return rc;
 
     lull_error err;
-    findings f = {.n_cores = lull_cpu_count(), .best = lull_cpu_best(), .wish = getenv("LULL_CPU")};
+    findings f = {.n_cores = lull_cpu_count(),
+                  .best = lull_cpu_best(),
+                  .highest = lull_cpu_highest(),
+                  .wish = getenv("LULL_CPU")};
     f.level = f.best;
     if (lull_cpu_level_parse(f.wish, &f.level, &f.wish_error) != LULL_OK) f.level = f.best;
     lull_cpu_brand(f.cpu, sizeof f.cpu);

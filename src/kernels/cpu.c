@@ -4,10 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref", "avx2", "avx512", "avx512vnni"};
+static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref", "avx2", "avx512", "avx512vnni",
+                                                           "amx"};
 
 #if defined(__x86_64__)
+#include <asm/prctl.h>
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* The register states that the operating system saves on a context switch (Intel SDM vol. 1,
  * 13.3). */
@@ -18,19 +22,30 @@ static uint64_t saved_states(void)
     return (uint64_t)hi << 32 | lo;
 }
 
-lull_cpu_level lull_cpu_best(void)
+/* The tile registers take 8 KiB of a thread's state: Linux (5.16 and later) wants to be asked before
+ * they are used, once for all threads of the process. */
+static bool may_use_tiles(void)
 {
+    enum { REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, REQ_XCOMP_PERM, XTILEDATA) == 0;
+}
+
+lull_cpu_level lull_cpu_highest(void)
+{
+    enum { TILES = 3 << 17, AMX_TILE = 1 << 24, AMX_INT8 = 1 << 25 };
     enum { YMM = 0x6, ZMM = 0xe6 };
-    uint32_t a, b, c, d, b7, c7;
+    uint32_t a, b, c, d, b7, c7, d7;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return LULL_CPU_REF;
     bool has_osxsave = c & bit_OSXSAVE, has_fma = c & bit_FMA, has_f16c = c & bit_F16C;
     if (!has_osxsave || !has_fma || !has_f16c) return LULL_CPU_REF;
-    if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d)) return LULL_CPU_REF;
+    if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d7)) return LULL_CPU_REF;
     uint64_t states = saved_states();
     if ((states & YMM) != YMM || !(b7 & bit_AVX2)) return LULL_CPU_REF;
     const uint32_t avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     if ((states & ZMM) != ZMM || (b7 & avx512) != avx512) return LULL_CPU_AVX2;
-    return c7 & bit_AVX512VNNI ? LULL_CPU_AVX512VNNI : LULL_CPU_AVX512;
+    if (!(c7 & bit_AVX512VNNI)) return LULL_CPU_AVX512;
+    bool has_amx = (d7 & AMX_TILE) && (d7 & AMX_INT8) && (states & TILES) == TILES;
+    return has_amx && may_use_tiles() ? LULL_CPU_AMX : LULL_CPU_AVX512VNNI;
 }
 
 void lull_cpu_brand(char *buf, int cap)
@@ -48,7 +63,7 @@ void lull_cpu_brand(char *buf, int cap)
 
 #else
 
-lull_cpu_level lull_cpu_best(void)
+lull_cpu_level lull_cpu_highest(void)
 {
     return LULL_CPU_REF;
 }
@@ -60,6 +75,12 @@ void lull_cpu_brand(char *buf, int cap)
 
 #endif
 
+lull_cpu_level lull_cpu_best(void)
+{
+    lull_cpu_level highest = lull_cpu_highest();
+    return highest == LULL_CPU_AMX ? LULL_CPU_AVX512VNNI : highest;
+}
+
 const char *lull_cpu_level_name(lull_cpu_level level)
 {
     return level_names[level];
@@ -67,18 +88,20 @@ const char *lull_cpu_level_name(lull_cpu_level level)
 
 lull_status lull_cpu_level_parse(const char *name, lull_cpu_level *out, lull_error *err)
 {
-    lull_cpu_level best = lull_cpu_best();
-    *out = best;
+    lull_cpu_level highest = lull_cpu_highest();
+    *out = lull_cpu_best();
     if (!name || !*name) return LULL_OK;
     for (int i = 0; i < LULL_CPU_N_LEVELS; i++) {
         if (strcmp(name, level_names[i]) != 0) continue;
-        if (i > (int)best)
+        if (i > (int)highest)
             return lull_fail(err, LULL_EUNSUPPORTED,
-                             "CPU level %s is not available here; the best is %s", name,
-                             level_names[best]);
+                             "CPU level %s is not available here; the highest is %s", name,
+                             level_names[highest]);
         *out = (lull_cpu_level)i;
         return LULL_OK;
     }
-    return lull_fail(err, LULL_EINVAL, "no CPU level '%s'; there are ref, avx2, avx512, avx512vnni",
+    return lull_fail(err, LULL_EINVAL,
+                     "no CPU level '%s'; there are ref, avx2, avx512, avx512vnni, "
+                     "amx",
                      name);
 }

@@ -13,9 +13,14 @@ typedef enum lull_cpu_level {
     LULL_CPU_AVX2,       /* AVX2, FMA, F16C */
     LULL_CPU_AVX512,     /* + AVX-512 F, BW, DQ, VL */
     LULL_CPU_AVX512VNNI, /* + AVX-512 VNNI */
+    LULL_CPU_AMX,        /* + AMX INT8, when the kernel gives leave to use it; only by name */
     LULL_CPU_N_LEVELS
 } lull_cpu_level;
 
+/* The highest level that this machine has; the one that is used unless another is named, which is the
+ * fastest one: the tile unit of AMX loses to VNNI what its sums take on their way to the vectors, block by
+ * block (docs/performance.md). */
+lull_cpu_level lull_cpu_highest(void);
 lull_cpu_level lull_cpu_best(void);
 const char *lull_cpu_level_name(lull_cpu_level level);
 

@@ -5,8 +5,8 @@
  *
  * The exact integer products are made with vpdpbusd where the level has it, else with vpmaddubsw,
  * whose 16-bit sums are added up as long as they cannot overflow. */
+#include "gemm_simd.h"
 #include "levels.h"
-#include "simd.h"
 
 #if defined(__AVX512VNNI__)
 enum { HAS_VNNI = 1 };
@@ -22,54 +22,6 @@ ALWAYS_INLINE vi vi_dot4(vi acc, vi a, vi b)
     return acc;
 }
 #endif
-
-/* What the code below needs to know of a format; constants once inlined. */
-typedef struct format {
-    int n_bits; /* of a code */
-    int offset, codes_bytes, block_bytes, super_bytes;
-    int has_half_min;  /* f16 m beside f16 d */
-    int is_super;      /* integer scales under f16 d of 256 columns */
-    int has_super_min; /* … and minimums */
-    int is_split;      /* scales of 16 columns: the halves of a block are summed apart */
-    int is_wide;       /* codes lie there as bytes */
-} format;
-
-#define FORMAT_Q4_0 ((format){4, 8, 256, 288, 0, 0, 0, 0, 0, 0})
-#define FORMAT_Q4_1 ((format){4, 0, 256, 320, 0, 1, 0, 0, 0, 0})
-#define FORMAT_Q5_0 ((format){5, 16, 320, 352, 0, 0, 0, 0, 0, 0})
-#define FORMAT_Q5_1 ((format){5, 0, 320, 384, 0, 1, 0, 0, 0, 0})
-#define FORMAT_Q8_0 ((format){8, 128, 512, 544, 0, 0, 0, 0, 0, 1})
-#define FORMAT_Q2_K ((format){2, 0, 128, 160, 64, 0, 1, 1, 1, 0})
-#define FORMAT_Q3_K ((format){3, 4, 192, 224, 32, 0, 1, 0, 1, 0})
-#define FORMAT_Q4_K ((format){4, 0, 256, 288, 64, 0, 1, 1, 0, 0})
-#define FORMAT_Q5_K ((format){5, 0, 320, 352, 64, 0, 1, 1, 0, 0})
-#define FORMAT_Q6_K ((format){6, 32, 384, 416, 32, 0, 1, 0, 1, 0})
-
-/* Column group j, 0..7, of the rows at lane offset h (bytes): V_j of pack.h, codes widened to
- * bytes. */
-ALWAYS_INLINE vi load_group(format f, const uint8_t *block, int h, int j)
-{
-    const uint8_t *p = block + h;
-    if (f.is_wide) return vi_load(p + 64 * j);
-    if (f.n_bits < 4) {
-        vi low = vi_and(vi_shr16(vi_load(p + 64 * (j / 4)), 2 * (j % 4)), vi_all_bytes(3));
-        if (f.n_bits == 2) return low;
-        vi bit = vi_load(p + 128);
-        bit = j < 2 ? vi_shl16(bit, 2 - j) : vi_shr16(bit, j - 2);
-        return vi_or(low, vi_and(bit, vi_all_bytes(4)));
-    }
-    vi low = vi_load(p + 64 * (j % 4));
-    low = vi_and(j < 4 ? low : vi_shr16(low, 4), vi_all_bytes(15));
-    if (f.n_bits == 4) return low;
-    if (f.n_bits == 5) {
-        vi bit = vi_load(p + 256);
-        bit = j < 4 ? vi_shl16(bit, 4 - j) : vi_shr16(bit, j - 4);
-        return vi_or(low, vi_and(bit, vi_all_bytes(16)));
-    }
-    vi high = vi_load(p + 256 + 64 * (j / 4));
-    high = j % 4 < 2 ? vi_shl16(high, 4 - 2 * (j % 4)) : vi_shr16(high, 2 * (j % 4) - 4);
-    return vi_or(low, vi_and(high, vi_all_bytes(48)));
-}
 
 /* The widened codes of a block, [8] groups, so that the groups that a token multiplies twice can be
  * found by number. Those of wide formats lie in the tile already. */
@@ -176,58 +128,32 @@ ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8
     int takes_offset = f.offset != 0 && (HAS_VNNI || f.n_bits != 8);
     vf acc[LULL_PANEL_MAX];
     UNROLL for (int k = 0; k < n_t; k++) acc[k] = vf_zero();
-    vf d = vf_zero(), d_min = vf_zero();
+    block_scales scales = {.d = vf_zero(), .d_min = vf_zero()};
     const uint8_t *block = tile, *px = panel;
     for (int b = 0; b < n_cols / LULL_BLOCK_COLS;
          b++, block += f.block_bytes, px += lull_panel_block_bytes(T)) {
         if (f.is_super && b % LULL_SUPER_BLOCKS == 0) {
-            d = vf_from_half((const uint16_t *)block + row);
-            if (f.has_super_min) d_min = vf_from_half((const uint16_t *)(block + 32) + row);
+            load_super_scales(f, block, row, &scales);
             block += f.super_bytes;
         }
-        const uint8_t *sc = block + f.codes_bytes;
         const float *s = (const float *)(px + LULL_PANEL_S * T) + t0, *sm = s + T;
         const int32_t *neg = (const int32_t *)(px + LULL_PANEL_NEG * T) + t0;
         _Alignas(64) uint8_t room[8 * 64];
         const uint8_t *groups = widen_groups(f, block, h, room);
-        vi sum[LULL_PANEL_MAX];
+        load_block_scales(f, block + f.codes_bytes, row, &scales);
+        vi sum[LULL_PANEL_MAX], total[LULL_PANEL_MAX];
         if (!f.is_split) {
             UNROLL for (int k = 0; k < n_t; k++)
             {
-                sum[k] = sum_high(f, groups, px, T, 0, 2, t0 + k);
-                if (takes_offset) sum[k] = vi_add(sum[k], vi_all((neg[k] + neg[T + k]) * f.offset));
+                total[k] = sum_high(f, groups, px, T, 0, 2, t0 + k);
+                if (takes_offset)
+                    total[k] = vi_add(total[k], vi_all((neg[k] + neg[T + k]) * f.offset));
             }
-            add_low(f, groups, 0, 8, px, t0, n_t, sum);
-            vf scale, min = vf_zero();
-            if (f.is_super) {
-                scale = vf_mul(d, vi_to_float(vi_from_u8(sc + row)));
-                min = vf_negate(vf_mul(d_min, vi_to_float(vi_from_u8(sc + 16 + row))));
-            } else {
-                scale = vf_from_half((const uint16_t *)sc + row);
-                if (f.has_half_min) min = vf_from_half((const uint16_t *)(sc + 32) + row);
-            }
-            UNROLL for (int k = 0; k < n_t; k++)
-            {
-                acc[k] = vf_fma(vi_to_float(sum[k]), vf_mul(scale, vf_all(s[k])), acc[k]);
-                if (f.has_half_min || f.has_super_min) acc[k] = vf_fma(min, vf_all(sm[k]), acc[k]);
-            }
-            continue;
+            add_low(f, groups, 0, 8, px, t0, n_t, total);
         }
-        /* Split blocks: the two halves times their integer scales, then added; exact in int32. */
-        vi scale[2], min[2];
-        UNROLL for (int i = 0; i < 2; i++)
-        {
-            if (f.has_super_min) {
-                vi both = vi_from_u8(sc + 16 * i + row);
-                scale[i] = vi_and(both, vi_all(15));
-                min[i] = vi_shr16(both, 4);
-            } else {
-                scale[i] = vi_from_i8(sc + 16 * i + row);
-                min[i] = vi_zero();
-            }
-        }
-        vi total[LULL_PANEL_MAX];
-        UNROLL for (int i = 0; i < 2; i++)
+        /* The halves of split blocks times their integer scales; exact in int32. */
+        int n_halves = f.is_split ? 2 : 0;
+        UNROLL for (int i = 0; i < n_halves; i++)
         {
             UNROLL for (int k = 0; k < n_t; k++)
             {
@@ -237,18 +163,12 @@ ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8
             add_low(f, groups, 4 * i, 4, px, t0, n_t, sum);
             UNROLL for (int k = 0; k < n_t; k++)
             {
-                vi scaled = vi_mul(sum[k], scale[i]);
+                vi scaled = vi_mul(sum[k], scales.whole[i]);
                 total[k] = i == 0 ? scaled : vi_add(total[k], scaled);
             }
         }
-        UNROLL for (int k = 0; k < n_t; k++)
-        {
-            acc[k] = vf_fma(vi_to_float(total[k]), vf_mul(d, vf_all(s[k])), acc[k]);
-            if (f.has_super_min) {
-                vi m = vi_add(vi_mul(min[0], vi_all(neg[k])), vi_mul(min[1], vi_all(neg[T + k])));
-                acc[k] = vf_fma(vi_to_float(m), vf_mul(d_min, vf_all(s[k])), acc[k]);
-            }
-        }
+        UNROLL for (int k = 0; k < n_t; k++) acc[k] =
+            add_block(f, &scales, total[k], s[k], sm[k], neg[k], neg[T + k], acc[k]);
     }
     UNROLL for (int k = 0; k < n_t; k++) vf_store(out + (t0 + k) * LULL_TILE_ROWS + row, acc[k]);
 }
@@ -337,36 +257,6 @@ const lull_dot_fn LULL_AT_LEVEL(dot)[LULL_DTYPE_N][LULL_PANEL_SIZES] = {
 };
 
 /* ---- wide tiles ------------------------------------------------------------------------------ */
-
-/* The format of a wide tile: the same with codes as bytes, and filled up. */
-ALWAYS_INLINE format wide_format(format f)
-{
-    format wide = f;
-    wide.is_wide = 1;
-    wide.codes_bytes = 8 * 64;
-    wide.block_bytes = (f.block_bytes - f.codes_bytes + wide.codes_bytes + 63) / 64 * 64;
-    wide.super_bytes = (f.super_bytes + 63) / 64 * 64;
-    return wide;
-}
-
-ALWAYS_INLINE void widen_tile(format f, const uint8_t *tile, int n_cols, uint8_t *wide)
-{
-    format w = wide_format(f);
-    for (int b = 0; b < n_cols / LULL_BLOCK_COLS; b++) {
-        if (f.is_super && b % LULL_SUPER_BLOCKS == 0) {
-            __builtin_memcpy(wide, tile, (size_t)f.super_bytes);
-            tile += f.super_bytes;
-            wide += w.super_bytes;
-        }
-        for (int h = 0; h < 64; h += 4 * LANES)
-            UNROLL for (int j = 0; j < 8; j++)
-                vi_save(wide + h + 64 * j, load_group(f, tile, h, j));
-        __builtin_memcpy(wide + w.codes_bytes, tile + f.codes_bytes,
-                         (size_t)(f.block_bytes - f.codes_bytes));
-        tile += f.block_bytes;
-        wide += w.block_bytes;
-    }
-}
 
 ALWAYS_INLINE void dot_wide(format f, lull_dtype t, const uint8_t *wide, int n_tiles,
                             const uint8_t *panel, int n_cols, float *out)

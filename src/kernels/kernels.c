@@ -28,6 +28,11 @@ static const lull_kernels tables[LULL_CPU_N_LEVELS] = {
                              .wide = lull_wide_avx512vnni,
                              ELEMENTWISE(avx512),
                              ATTENTION(avx512)},
+    [LULL_CPU_AMX] = {.level = LULL_CPU_AMX,
+                      .dot = lull_dot_avx512vnni,
+                      .wide = lull_wide_amx,
+                      ELEMENTWISE(avx512),
+                      ATTENTION(avx512)},
 #endif
 };
 

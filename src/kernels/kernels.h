@@ -108,7 +108,7 @@ typedef struct lull_wide_kernels {
 
 static inline size_t lull_wide_work_bytes(int n_cols)
 {
-    return (size_t)LULL_PANEL_MAX * (size_t)n_cols;
+    return (size_t)LULL_PANEL_MAX * ((size_t)n_cols + (size_t)n_cols / LULL_BLOCK_COLS * 8);
 }
 
 /* y = (x r) w elementwise, r = 1 / sqrt(sum / n + eps), sum the 16-striped sum of fma(x, x, .)
