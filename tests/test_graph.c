@@ -384,9 +384,9 @@ static void test_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_llama),          cmocka_unit_test(test_gemma3),
-        cmocka_unit_test(test_qwen3),          cmocka_unit_test(test_config),
-        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_llama),    cmocka_unit_test(test_gemma3),
+        cmocka_unit_test(test_qwen3),    cmocka_unit_test(test_config),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
