@@ -101,7 +101,7 @@ def measure(peer, test):
 
 def main():
     path, n_threads, tests = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-    peer = Peer(path, n_threads, max([sum(parse_test(test)[1:]) for test in tests], default=BATCH))
+    peer = Peer(path, n_threads, max([BATCH, *(sum(parse_test(test)[1:]) for test in tests)]))
     first_token_ms = None
     if tests:
         measure(peer, "pp64")  # brings the weights in
