@@ -3,9 +3,10 @@
 
     peer.py MODEL.gguf THREADS TEST...      with TESTs such as pp512, tg64, tg64@4096
 
-prints one JSON object: "load_ms" (model and context, without importing Python's side), "system"
-(what the build uses) and "tok_s" of each test. Needs the package llama-cpp-python; bench/compare
---install-peer builds it.
+prints one JSON object: "load_ms" (model and context, without importing Python's side),
+"first_token_ms" of a prompt of one token (when no TEST is given), "system" (what the build uses)
+and "tok_s" of each test. Exit code 3: llama.cpp does not take the model. Needs the package
+llama-cpp-python; bench/compare --install-peer builds it.
 """
 import ctypes
 import json
@@ -14,6 +15,8 @@ import sys
 import time
 
 import llama_cpp as L
+
+from peer_tokens import REFUSED, any_tokens, parse_test
 
 BATCH = 512
 FLASH_ATTENTION_ON = 1  # LLAMA_FLASH_ATTN_TYPE_ENABLED
@@ -35,7 +38,8 @@ class Peer:
         params.n_gpu_layers = 0
         self.model = L.llama_model_load_from_file(path.encode(), params)
         if not self.model:
-            sys.exit(f"llama.cpp cannot load {path}")
+            print(f"llama.cpp does not load {path}", file=sys.stderr)
+            sys.exit(REFUSED)
         params = L.llama_context_default_params()
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = BATCH
@@ -79,22 +83,13 @@ class Peer:
             pass
 
 
-def any_tokens(n, n_vocab):
-    """The arbitrary ids that lull bench evaluates."""
-    random, ids = 1, []
-    for _ in range(n):
-        random = (random * 1664525 + 1013904223) & 0xFFFFFFFF
-        ids.append((random >> 8) % n_vocab)
-    return ids
-
-
 def measure(peer, test):
-    """Tokens a second in one pass of a test: pp<n> reads n at once, tg<n> one by one; @depth."""
-    kind, n, depth = re.fullmatch(r"(pp|tg)(\d+)(?:@(\d+))?", test).groups()
-    n, depth = int(n), int(depth or 0)
+    """Tokens a second in one pass of a test."""
+    kind, n, depth = parse_test(test)
     tokens = any_tokens(depth + n, peer.n_vocab)
-    peer.clear()
-    peer.feed(tokens[:depth])
+    if peer.n_past > depth:
+        peer.clear()
+    peer.feed(tokens[peer.n_past:depth])  # each test's tokens begin with those of a shorter one
     start = time.perf_counter()
     if kind == "pp":
         peer.feed(tokens[depth:])
@@ -106,14 +101,18 @@ def measure(peer, test):
 
 def main():
     path, n_threads, tests = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-    n_ctx = max([sum(map(int, re.findall(r"\d+", test))) for test in tests], default=BATCH)
-    peer = Peer(path, n_threads, n_ctx)
+    peer = Peer(path, n_threads, max([BATCH, *(sum(parse_test(test)[1:]) for test in tests)]))
+    first_token_ms = None
     if tests:
         measure(peer, "pp64")  # brings the weights in
+    else:
+        first_token_ms = 1000 / measure(peer, "pp1")
     print(json.dumps({
         "load_ms": peer.load_ms,
-        "system": L.llama_print_system_info().decode(),
-        "version": L.__version__,
+        "first_token_ms": first_token_ms,
+        "system": "flash attention, f16 keys and values, batches of 512; " +
+                  re.sub(r" *[|] *", ", ", L.llama_print_system_info().decode()).strip(", "),
+        "version": f"llama-cpp-python {L.__version__}",
         "tok_s": {test: measure(peer, test) for test in tests},
     }))
 

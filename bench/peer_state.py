@@ -12,7 +12,8 @@ import sys
 import time
 
 import llama_cpp as L
-from peer import Peer, any_tokens
+from peer import Peer
+from peer_tokens import any_tokens
 
 TRIES = 7
 

@@ -17,6 +17,7 @@
 
 #define LLAMA LULL_TEST_MODELS "/tiny-llama.gguf"
 #define GEMMA LULL_TEST_MODELS "/tiny-gemma3.gguf"
+#define QWEN LULL_TEST_MODELS "/tiny-qwen3.gguf"
 #define LONG LULL_TEST_MODELS "/tiny-long.gguf"
 
 /* Fails the test with the error's message. */

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tiny GGUF models with random weights, for tests.
+"""Writes tiny GGUF models with random weights, for tests (bench/make-shape: large ones).
 
     gguf_writer.py --arch llama --dtype Q4_K --seed 1 OUT.gguf
     gguf_writer.py --arch gemma3 --dtype Q4_0,Q6_K,F16 --n-layer 7 --window 64 OUT.gguf
@@ -70,8 +70,8 @@ class File:
     def remove_tensor(self, name):
         self.tensors = [t for t in self.tensors if t.name != name]
 
-    def to_bytes(self):
-        """The file's bytes; self.fields then says where everything is."""
+    def header(self):
+        """All that comes before the tensors' data; self.fields then says where everything is."""
         out = bytearray()
         self.fields = []
 
@@ -120,13 +120,29 @@ class File:
             put(f"{t.name}/type", struct.pack("<I", ggml_type))
             put(f"{t.name}/offset", struct.pack("<Q", offset if t.offset is None else t.offset))
             offset += -(-len(t.data) // self.alignment) * self.alignment
+        return bytes(out)
+
+    def to_bytes(self):
+        """The file's bytes; self.fields then says where everything is."""
+        out = bytearray(self.header())
         for t in self.tensors:
-            put(f"{t.name}/padding", bytes(-len(out) % self.alignment))
-            put(f"{t.name}/data", t.data)
+            for name, data in (("padding", bytes(-len(out) % self.alignment)), ("data", t.data)):
+                self.fields.append(Field(f"{t.name}/{name}", len(out), len(data)))
+                out.extend(data)
         return bytes(out)
 
 
 # ---- random weights ----------------------------------------------------------------------------
+
+# Of blocks whose bits are uniform: where d and dmin stand, the standard deviation of the weights for
+# d = 1, and the ratio of dmin to d that makes the mean zero (types without a minimum: d of either
+# sign).
+LAYOUTS = {
+    "Q4_0": (0, None, 4.6, None), "Q4_1": (0, 2, 4.6, -7.5), "Q5_0": (0, None, 9.2, None),
+    "Q5_1": (0, 2, 9.2, -15.5), "Q8_0": (0, None, 74, None), "Q2_K": (80, 82, 14, 1.5),
+    "Q3_K": (108, None, 43, None), "Q4_K": (0, 2, 257, 7.5), "Q5_K": (0, 2, 528, 15.5),
+    "Q6_K": (208, None, 1370, None),
+}
 
 _normal = []  # 65,536 quantiles of the normal distribution, to draw from with 16 random bits
 
@@ -158,15 +174,7 @@ def random_weights(rng, dtype, n, std):
         table = [pack(std * x) for x in normal_table()]
         return b"".join(map(table.__getitem__, array.array("H", rng.randbytes(2 * n))))
 
-    # Bits are uniform. Where d and dmin stand, the standard deviation of the weights for d = 1, and
-    # the ratio of dmin to d that makes the mean zero (types without a minimum: d of either sign).
-    layouts = {
-        "Q4_0": (0, None, 4.6, None), "Q4_1": (0, 2, 4.6, -7.5), "Q5_0": (0, None, 9.2, None),
-        "Q5_1": (0, 2, 9.2, -15.5), "Q8_0": (0, None, 74, None), "Q2_K": (80, 82, 14, 1.5),
-        "Q3_K": (108, None, 43, None), "Q4_K": (0, 2, 257, 7.5), "Q5_K": (0, 2, 528, 15.5),
-        "Q6_K": (208, None, 1370, None),
-    }
-    d_at, min_at, unit, ratio = layouts[dtype]
+    d_at, min_at, unit, ratio = LAYOUTS[dtype]
     _, block_elems, block_bytes = DTYPES[dtype]
     n_blocks, rest = divmod(n, block_elems)
     if rest:
@@ -286,23 +294,27 @@ def fill_unused(tokens, kinds, n_vocab):
 def model(arch="llama", dtype="Q4_K", seed=1, *, embd_dtype=None, d_model=256, n_layer=None,
           n_head=4, n_kv=2, d_head=None, d_ff=512, n_vocab=300, n_ctx=4096, window=None, eps=None,
           rope_base=None, rope_factor=None, rope_freqs=False, untied=False, tokenizer=None,
-          pre="gpt-2", version=3, alignment=32):
-    """A File with a whole tiny model.
+          pre="gpt-2", version=3, alignment=32, name=None, weights=random_weights):
+    """A File with a whole model.
 
-    dtype        one type, or several with commas: the matrices take them in turn
+    dtype        one type, or several with commas: the matrices take them in turn; or a function
+                 that gives the type of (tensor name, n_cols)
     embd_dtype   of token_embd.weight (and output.weight); the first of dtype unless given
     d_head       d_model / n_head unless given; n_head * d_head need not be d_model
     n_layer      2, or 6 for gemma3, whose sixth layer is the first global one
     window       gemma3's sliding window in tokens (512)
     rope_factor  a linear scaling factor of RoPE
-    rope_freqs   add rope_freqs.weight, as Llama 3 has: factors 1 to 8 over the frequencies
+    rope_freqs   add rope_freqs.weight, as Llama 3 has: factors 1 to 8 over the frequencies, or
+                 those of a list
     untied       add output.weight instead of using token_embd.weight twice
-    tokenizer    "gpt2" (the default of llama) or "llama" (that of gemma3)
+    tokenizer    "gpt2" (the default) or "llama" (that of gemma3)
+    weights      what makes the data of matrices: called as random_weights is
     """
     is_gemma = arch == "gemma3"
-    if is_gemma and rope_freqs:
-        raise ValueError("gemma3 has no rope_freqs.weight")
-    dtypes = dtype.split(",")
+    has_head_norms = arch in ("gemma3", "qwen3")
+    if rope_freqs and arch != "llama":
+        raise ValueError(f"{arch} has no rope_freqs.weight")
+    dtypes = [] if callable(dtype) else dtype.split(",")
     n_layer = n_layer or (6 if is_gemma else 2)
     key_dim = d_head or d_model // n_head
     eps = eps if eps is not None else (1e-6 if is_gemma else 1e-5)
@@ -311,7 +323,7 @@ def model(arch="llama", dtype="Q4_K", seed=1, *, embd_dtype=None, d_model=256, n
     f = File(version=version, alignment=alignment)
     kv = f.kv
     kv["general.architecture"] = ("str", arch)
-    kv["general.name"] = ("str", f"tiny {arch} {dtype} {seed}")
+    kv["general.name"] = ("str", name or f"tiny {arch} {dtype} {seed}")
     if alignment != 32:
         kv["general.alignment"] = ("u32", alignment)
     kv[f"{arch}.block_count"] = ("u32", n_layer)
@@ -343,10 +355,12 @@ def model(arch="llama", dtype="Q4_K", seed=1, *, embd_dtype=None, d_model=256, n
 
     def matrix(name, n_cols, n_rows, kind=None, gain=1.0):
         nonlocal n_matrices
-        if kind is None:
+        if callable(dtype):
+            kind = dtype(name, n_cols)
+        elif kind is None:
             kind = dtypes[n_matrices % len(dtypes)]
             n_matrices += 1
-        data = random_weights(rng, kind, n_cols * n_rows, gain * n_cols**-0.5)
+        data = weights(rng, kind, n_cols * n_rows, gain * n_cols**-0.5)
         f.tensors.append(Tensor(name, [n_cols, n_rows], kind, data))
 
     def vector(name, n, values=None):
@@ -354,13 +368,15 @@ def model(arch="llama", dtype="Q4_K", seed=1, *, embd_dtype=None, d_model=256, n
         f.tensors.append(Tensor(name, [n], "F32", struct.pack(f"<{n}f", *values)))
 
     q_dim, kv_dim = n_head * key_dim, n_kv * key_dim
-    embd_dtype = embd_dtype or dtypes[0]
+    embd_dtype = embd_dtype or (dtypes[0] if dtypes else None)
     # So that next tokens have an entropy of a few nats (gemma3 multiplies embeddings by 16).
     embd_gain = 1.0 if is_gemma else 4.0
     matrix("token_embd.weight", d_model, n_vocab, embd_dtype, embd_gain)
     if rope_freqs:
         n_freqs = key_dim // 2
-        vector("rope_freqs.weight", n_freqs, [1 + 7 * i / (n_freqs - 1) for i in range(n_freqs)])
+        if rope_freqs is True:
+            rope_freqs = [1 + 7 * i / (n_freqs - 1) for i in range(n_freqs)]
+        vector("rope_freqs.weight", n_freqs, rope_freqs)
     for i in range(n_layer):
         b = f"blk.{i}."
         vector(b + "attn_norm.weight", d_model)
@@ -368,9 +384,10 @@ def model(arch="llama", dtype="Q4_K", seed=1, *, embd_dtype=None, d_model=256, n
         matrix(b + "attn_k.weight", d_model, kv_dim)
         matrix(b + "attn_v.weight", d_model, kv_dim)
         matrix(b + "attn_output.weight", q_dim, d_model)
-        if is_gemma:
+        if has_head_norms:
             vector(b + "attn_q_norm.weight", key_dim)
             vector(b + "attn_k_norm.weight", key_dim)
+        if is_gemma:
             vector(b + "post_attention_norm.weight", d_model)
         vector(b + "ffn_norm.weight", d_model)
         matrix(b + "ffn_gate.weight", d_model, d_ff)
@@ -387,7 +404,7 @@ def model(arch="llama", dtype="Q4_K", seed=1, *, embd_dtype=None, d_model=256, n
 def main():
     parser = argparse.ArgumentParser(description="Write a tiny GGUF model with random weights.")
     parser.add_argument("out", metavar="OUT.gguf")
-    parser.add_argument("--arch", choices=("llama", "gemma3"), default="llama")
+    parser.add_argument("--arch", choices=("llama", "gemma3", "qwen3"), default="llama")
     parser.add_argument("--dtype", default="Q4_K",
                         help="of the matrices; several with commas take turns")
     parser.add_argument("--embd-dtype", choices=DTYPES,

@@ -118,6 +118,15 @@ static void test_chunks_gemma3(void **state)
     sequence_free(&q);
 }
 
+/* Norms of heads without Gemma's others. */
+static void test_chunks_qwen3(void **state)
+{
+    (void)state;
+    sequence q = sequence_new(QWEN, 150, 4);
+    check_levels(&q, 30);
+    sequence_free(&q);
+}
+
 /* Spans of 1,024, and more rows than a run takes. */
 static void test_chunks_long(void **state)
 {
@@ -274,6 +283,7 @@ static void test_exact(void **state)
         "9e704c420d8bc5dfbff7225bbe586d2ccf478ac81c388726930fdfc6a0b07e39",
         "87d36420149791d18385b85369f7aa2bb2151ad594b2aa5d109b2f61f7286c6e",
         "063fefb2b4d67daa0e083e752aee7b02809085a349fde38f42848606ecfbd95b",
+        "0fc6f5c5381672d7c1fc93514def89e7ee2f400260b50573609a8165120781b3",
     };
     int n_models = 0;
     golden g = golden_open("tiny_logits.bin");
@@ -648,6 +658,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chunks_llama),
         cmocka_unit_test(test_chunks_gemma3),
+        cmocka_unit_test(test_chunks_qwen3),
         cmocka_unit_test(test_chunks_long),
         cmocka_unit_test(test_each),
         cmocka_unit_test(test_batches),

@@ -141,8 +141,9 @@ static void walk_attention(walk *w, int layer, bool is_gemma)
 
     const lull_step *s = next_step(w, LULL_OP_STORE_KV);
     assert_int_equal(s->layer, layer);
-    assert_int_equal(s->norm != NULL, is_gemma);
-    assert_int_equal(s->norm2 != NULL, is_gemma);
+    bool has_head_norms = strcmp(w->m->architecture, "llama") != 0;
+    assert_int_equal(s->norm != NULL, has_head_norms);
+    assert_int_equal(s->norm2 != NULL, has_head_norms);
     assert_ptr_equal(s->rope, &c->ropes[is_gemma && !c->is_sliding[layer]]);
     assert_true(s->scale > 0);
     assert_ptr_equal(s->in, qkv->out[0]);
@@ -232,6 +233,13 @@ static void test_llama(void **state)
     check_program(LULL_TEST_MODELS "/tiny-long.gguf", false, 1 + 6 + 2);
 }
 
+/* The norms of heads are part of storing. */
+static void test_qwen3(void **state)
+{
+    (void)state;
+    check_program(LULL_TEST_MODELS "/tiny-qwen3.gguf", false, 1 + 2 * 6 + 2);
+}
+
 /* And two norms that are added. */
 static void test_gemma3(void **state)
 {
@@ -268,6 +276,14 @@ static void test_config(void **state)
     double last = c->ropes[0].inv_freq[c->d_head / 2 - 1];
     double want = __builtin_pow(1e4, -2.0 * (c->d_head / 2 - 1) / c->d_head) / 8;
     assert_true(last / want < 1 + 1e-7 && last / want > 1 - 1e-7);
+    lull_model_core_free(m);
+
+    m = open_core(LULL_TEST_MODELS "/tiny-qwen3.gguf"); /* d_head is not d_model / n_head */
+    c = &m->config;
+    assert_int_equal(c->d_head, 32);
+    assert_int_equal(c->n_ropes, 1);
+    assert_true(c->ropes[0].is_neox);
+    assert_int_equal(c->ropes[0].n_pairs, 16);
     lull_model_core_free(m);
 }
 
@@ -318,6 +334,8 @@ static void test_refusals(void **state)
          "blk.0.attn_q.weight"},
         {"tiny-gemma3", "blk.3.attn_k_norm.weight", "blk.9.attn_k_norm.weight", LULL_ENOTFOUND,
          "blk.3.attn_k_norm.weight"},
+        {"tiny-qwen3", "blk.1.attn_q_norm.weight", "blk.7.attn_q_norm.weight", LULL_ENOTFOUND,
+         "blk.1.attn_q_norm.weight"},
         {"tiny-long", "token_embd.weight", "token_embx.weight", LULL_ENOTFOUND,
          "token_embd.weight"},
         {"tiny-long", "llama.block_count", "llama.block_cxunt", LULL_ENOTFOUND, "block_count"},
@@ -366,9 +384,9 @@ static void test_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_llama),          cmocka_unit_test(test_gemma3),
-        cmocka_unit_test(test_config),         cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_llama),    cmocka_unit_test(test_gemma3),
+        cmocka_unit_test(test_qwen3),    cmocka_unit_test(test_config),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ typedef struct lull_family {
     void (*build)(lull_builder *b, const lull_config *c);
 } lull_family;
 
-extern const lull_family lull_family_llama, lull_family_gemma3;
+extern const lull_family lull_family_llama, lull_family_gemma3, lull_family_qwen3;
 
 /* Remember a failure; the first one counts. */
 void lull_builder_fail(lull_builder *b, lull_status st, const char *fmt, ...) LULL_PRINTF(3, 4);
@@ -43,6 +43,9 @@ void lull_builder_common(lull_builder *b, lull_config *c);
  * or NULL divide them further. Adds a rope to the config and returns it. */
 const lull_rope *lull_builder_rope(lull_builder *b, lull_config *c, double base, double divisor,
                                    int n_dims, const float *factors, bool is_neox);
+
+/* What linear RoPE scaling divides frequencies by, 1 without; other kinds are refused. */
+double lull_builder_linear_rope(lull_builder *b);
 
 /* Tensors, by a printf format of the name: a matrix [n_rows][n_cols] to multiply by, a table of
  * the same to look up, a vector [n] widened to f32. Missing or of another shape is a failure;

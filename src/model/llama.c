@@ -14,15 +14,8 @@ static void configure(lull_builder *b, lull_config *c)
     if (n_dims % 2 != 0)
         lull_builder_fail(b, LULL_ECORRUPT, "llama.rope.dimension_count is %d; it must be even",
                           n_dims);
-    double base = lull_builder_number(b, "rope.freq_base", 10000.0), divisor = 1;
-    lull_gguf_str kind = {"none", 4};
-    if (lull_gguf_find(b->m->gguf, "llama.rope.scaling.type"))
-        b->st = b->st ? b->st
-                      : lull_gguf_get_str(b->m->gguf, "llama.rope.scaling.type", &kind, &b->err);
-    if (kind.n_bytes == 6 && kind.data[0] == 'l')
-        divisor = lull_builder_number(b, "rope.scaling.factor", 1.0);
-    else
-        lull_builder_refuse(b, "rope.scaling.type");
+    double base = lull_builder_number(b, "rope.freq_base", 10000.0);
+    double divisor = lull_builder_linear_rope(b);
     const float *factors = lull_builder_has(b, "rope_freqs.weight")
                                ? lull_builder_vector(b, n_dims / 2, "rope_freqs.weight")
                                : NULL;

@@ -16,7 +16,8 @@ enum {
     MAX_D_HEAD = 512
 };
 
-static const lull_family *const families[] = {&lull_family_llama, &lull_family_gemma3};
+static const lull_family *const families[] = {&lull_family_llama, &lull_family_gemma3,
+                                              &lull_family_qwen3};
 
 void lull_builder_fail(lull_builder *b, lull_status st, const char *fmt, ...)
 {
@@ -139,6 +140,19 @@ const lull_rope *lull_builder_rope(lull_builder *b, lull_config *c, double base,
         .index = c->n_ropes, .inv_freq = freq, .n_pairs = n_dims / 2, .is_neox = is_neox};
     c->rope_list[c->n_ropes++] = r;
     return r;
+}
+
+double lull_builder_linear_rope(lull_builder *b)
+{
+    char name[96];
+    lull_gguf_str kind = {"none", 4};
+    full_key(b, "rope.scaling.type", name);
+    if (b->st == LULL_OK && lull_gguf_find(b->m->gguf, name))
+        b->st = lull_gguf_get_str(b->m->gguf, name, &kind, &b->err);
+    if (kind.n_bytes == 6 && memcmp(kind.data, "linear", 6) == 0)
+        return lull_builder_number(b, "rope.scaling.factor", 1.0);
+    lull_builder_refuse(b, "rope.scaling.type");
+    return 1;
 }
 
 /* ---- tensors --------------------------------------------------------------------------------- */
@@ -266,7 +280,7 @@ static const lull_family *find_family(lull_builder *b)
             memcmp(families[i]->architecture, name.data, name.n_bytes) == 0)
             return families[i];
     lull_builder_fail(b, LULL_EUNSUPPORTED,
-                      "architecture '%s' is not supported; there are llama and gemma3",
+                      "architecture '%s' is not supported; there are llama, gemma3 and qwen3",
                       m->architecture);
     return NULL;
 }

@@ -1,5 +1,5 @@
 /* Model families: from a GGUF file's metadata to weights and a graph. One file a family (llama.c,
- * gemma3.c), which reads its hyper-parameters and writes the forward pass once.
+ * gemma3.c, qwen3.c), which reads its hyper-parameters and writes the forward pass once.
  *
  * Legend of dimensions, used everywhere:
  *   n_layer   blocks           n_head  query heads      n_kv      key-value heads; divides n_head
