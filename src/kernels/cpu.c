@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref", "avx2", "avx512", "avx512vnni"};
-
 #if defined(__x86_64__)
 #include <cpuid.h>
+
+static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref", "avx2", "avx512", "avx512vnni"};
 
 /* The register states that the operating system saves on a context switch (Intel SDM vol. 1,
  * 13.3). */
@@ -46,7 +46,32 @@ void lull_cpu_brand(char *buf, int cap)
     snprintf(buf, (size_t)cap, "%.*s", (int)((const char *)regs + sizeof regs - text), text);
 }
 
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+
+static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref", "neon"};
+
+lull_cpu_level lull_cpu_best(void)
+{
+    return getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LULL_CPU_NEON : LULL_CPU_REF;
+}
+
+/* The processor has no name of its own. The firmware of boards and of many servers gives one. */
+void lull_cpu_brand(char *buf, int cap)
+{
+    snprintf(buf, (size_t)cap, "unknown");
+    FILE *f = fopen("/sys/firmware/devicetree/base/model", "re");
+    if (!f) return;
+    char name[128];
+    size_t n = fread(name, 1, sizeof name, f);
+    fclose(f);
+    if (n > 0) snprintf(buf, (size_t)cap, "%.*s", (int)n, name);
+}
+
 #else
+
+static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref"};
 
 lull_cpu_level lull_cpu_best(void)
 {
@@ -79,6 +104,11 @@ lull_status lull_cpu_level_parse(const char *name, lull_cpu_level *out, lull_err
         *out = (lull_cpu_level)i;
         return LULL_OK;
     }
-    return lull_fail(err, LULL_EINVAL, "no CPU level '%s'; there are ref, avx2, avx512, avx512vnni",
-                     name);
+    char names[64] = "";
+    for (int i = 0; i < LULL_CPU_N_LEVELS; i++) {
+        size_t n = strlen(names);
+        snprintf(names + n, sizeof names - n, "%s%s", i > 0 ? ", " : "", level_names[i]);
+    }
+    return lull_fail(err, LULL_EINVAL, "no CPU level '%s' on this architecture; there are %s", name,
+                     names);
 }
