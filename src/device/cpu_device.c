@@ -568,16 +568,58 @@ static void note_times(const run *r, int step, int member, const int64_t times[3
     if (member == 0) p->wall_ns[at] += times[2] - times[0];
 }
 
+/* Arithmetic as kernels.h has it: rounding to nearest, denormals kept. The caller's own way may be
+ * another. */
+#if defined(__x86_64__)
+typedef unsigned float_mode;
+
+static float_mode enter_float_mode(void)
+{
+    float_mode saved = _mm_getcsr();
+    _mm_setcsr(0x1f80); /* the default, with all exceptions masked */
+    return saved;
+}
+
+static void leave_float_mode(float_mode saved)
+{
+    _mm_setcsr(saved);
+}
+#elif defined(__aarch64__)
+typedef uint64_t float_mode;
+
+static void leave_float_mode(float_mode saved)
+{
+    __asm__ volatile("msr fpcr, %0" : : "r"(saved) : "memory");
+}
+
+static float_mode enter_float_mode(void)
+{
+    float_mode saved;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
+    leave_float_mode(0); /* the default; NaNs keep their payload, halves are those of IEEE 754 */
+    return saved;
+}
+#else
+typedef int float_mode;
+
+static float_mode enter_float_mode(void)
+{
+    return 0;
+}
+
+static void leave_float_mode(float_mode saved)
+{
+    (void)saved;
+}
+#endif
+
 static void run_member(void *ctx, int member, int n_members)
 {
     run *r = ctx;
     const lull_batch *b = r->batch;
     const bool is_timed = r->d->profile != NULL;
     int64_t times[3] = {is_timed ? lull_clock_ns() : 0};
-#if defined(__x86_64__)
-    unsigned saved = _mm_getcsr();
-    _mm_setcsr(0x1f80); /* the default: round to nearest, denormals kept */
-#endif
+    float_mode saved = enter_float_mode();
     for (int i = 0; i < atomic_load_explicit(&r->stop_at, memory_order_relaxed); i++) {
         const lull_step *s = &r->steps[i];
         int n_rows = s->is_after_gather ? b->n_out : b->n_rows;
@@ -606,9 +648,7 @@ static void run_member(void *ctx, int member, int n_members)
         note_times(r, i, member, times);
         times[0] = times[2];
     }
-#if defined(__x86_64__)
-    _mm_setcsr(saved);
-#endif
+    leave_float_mode(saved);
 }
 
 lull_status lull_device_run(lull_device *d, const lull_step *steps, int n_steps,

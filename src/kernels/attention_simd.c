@@ -9,9 +9,9 @@
 enum {
     PAGE = 64,
     /* Registers: queries × vectors of accumulators, the loaded vectors and a broadcast. */
-    GROUP = 6,                   /* queries at once */
-    WIDTH = LANES == 16 ? 4 : 2, /* vectors of positions or dimensions at once */
-    STEP = WIDTH * LANES,        /* lanes of those: 64 or 16 */
+    GROUP = 6,                         /* queries at once */
+    WIDTH = N_REGISTERS == 32 ? 4 : 2, /* vectors of positions or dimensions at once */
+    STEP = WIDTH * LANES,              /* lanes of those: 64 or 16 */
     N_VEC = PAGE / LANES,
     WIDEN_FROM = 2 * GROUP + 1 /* queries for which widening the page pays */
 };
@@ -49,7 +49,7 @@ ALWAYS_INLINE vf load_plane(plane p, int is_wide, size_t i)
 
 ALWAYS_INLINE void fetch(const uint16_t *p, int n)
 {
-    UNROLL for (int i = 0; i < n; i += 32) _mm_prefetch((const char *)(p + i), _MM_HINT_T1);
+    UNROLL for (int i = 0; i < n; i += 32) __builtin_prefetch(p + i, 0, 2);
 }
 
 /* s[n][64]: the chain over the head dimension for n queries at all positions. */

@@ -4,14 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref", "avx2", "avx512", "avx512vnni",
-                                                           "amx"};
-
 #if defined(__x86_64__)
 #include <asm/prctl.h>
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref", "avx2", "avx512", "avx512vnni",
+                                                           "amx"};
 
 /* The register states that the operating system saves on a context switch (Intel SDM vol. 1,
  * 13.3). */
@@ -61,7 +61,32 @@ void lull_cpu_brand(char *buf, int cap)
     snprintf(buf, (size_t)cap, "%.*s", (int)((const char *)regs + sizeof regs - text), text);
 }
 
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+
+static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref", "neon"};
+
+lull_cpu_level lull_cpu_highest(void)
+{
+    return getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LULL_CPU_NEON : LULL_CPU_REF;
+}
+
+/* The processor has no name of its own. The firmware of boards and of many servers gives one. */
+void lull_cpu_brand(char *buf, int cap)
+{
+    snprintf(buf, (size_t)cap, "unknown");
+    FILE *f = fopen("/sys/firmware/devicetree/base/model", "re");
+    if (!f) return;
+    char name[128];
+    size_t n = fread(name, 1, sizeof name, f);
+    fclose(f);
+    if (n > 0) snprintf(buf, (size_t)cap, "%.*s", (int)n, name);
+}
+
 #else
+
+static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref"};
 
 lull_cpu_level lull_cpu_highest(void)
 {
@@ -78,7 +103,10 @@ void lull_cpu_brand(char *buf, int cap)
 lull_cpu_level lull_cpu_best(void)
 {
     lull_cpu_level highest = lull_cpu_highest();
-    return highest == LULL_CPU_AMX ? LULL_CPU_AVX512VNNI : highest;
+#if defined(__x86_64__)
+    if (highest == LULL_CPU_AMX) return LULL_CPU_AVX512VNNI;
+#endif
+    return highest;
 }
 
 const char *lull_cpu_level_name(lull_cpu_level level)
@@ -100,8 +128,11 @@ lull_status lull_cpu_level_parse(const char *name, lull_cpu_level *out, lull_err
         *out = (lull_cpu_level)i;
         return LULL_OK;
     }
-    return lull_fail(err, LULL_EINVAL,
-                     "no CPU level '%s'; there are ref, avx2, avx512, avx512vnni, "
-                     "amx",
-                     name);
+    char names[64] = "";
+    for (int i = 0; i < LULL_CPU_N_LEVELS; i++) {
+        size_t n = strlen(names);
+        snprintf(names + n, sizeof names - n, "%s%s", i > 0 ? ", " : "", level_names[i]);
+    }
+    return lull_fail(err, LULL_EINVAL, "no CPU level '%s' on this architecture; there are %s", name,
+                     names);
 }

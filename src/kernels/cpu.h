@@ -1,6 +1,5 @@
-/* CPU levels: which instructions the kernels may use. Detected once from cpuid and the state that
- * the operating system saves; lowered by name. All levels compute the same bits
- * (docs/numerics.md). */
+/* CPU levels: which instructions the kernels may use. Detected from what the processor has and the
+ * operating system saves; lowered by name. All levels compute the same bits (docs/numerics.md). */
 #ifndef LULL_KERNELS_CPU_H
 #define LULL_KERNELS_CPU_H
 
@@ -8,12 +7,17 @@
 
 #include "error.h"
 
+/* Those of the architecture compiled for, each with all that the ones before it have. */
 typedef enum lull_cpu_level {
-    LULL_CPU_REF,        /* plain C: the specification */
+    LULL_CPU_REF, /* plain C: the specification */
+#if defined(__x86_64__)
     LULL_CPU_AVX2,       /* AVX2, FMA, F16C */
     LULL_CPU_AVX512,     /* + AVX-512 F, BW, DQ, VL */
     LULL_CPU_AVX512VNNI, /* + AVX-512 VNNI */
     LULL_CPU_AMX,        /* + AMX INT8, when the kernel gives leave to use it; only by name */
+#elif defined(__aarch64__)
+    LULL_CPU_NEON, /* NEON with dot products (FEAT_DotProd) */
+#endif
     LULL_CPU_N_LEVELS
 } lull_cpu_level;
 
@@ -30,7 +34,7 @@ const char *lull_cpu_level_name(lull_cpu_level level);
 LULL_NODISCARD lull_status lull_cpu_level_parse(const char *name, lull_cpu_level *out,
                                                 lull_error *err);
 
-/* "AMD EPYC 9004"; a static string made at the first call, "unknown" when the CPU does not say.
+/* "AMD EPYC 9004", or the board that the firmware names where processors do not; else "unknown".
  * Writes [cap]. */
 void lull_cpu_brand(char *buf, int cap);
 

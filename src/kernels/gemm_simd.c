@@ -3,25 +3,10 @@
  * and the number of tokens as constants that the compiler folds; the macros at the end make one
  * function of each pair.
  *
- * The exact integer products are made with vpdpbusd where the level has it, else with vpmaddubsw,
- * whose 16-bit sums are added up as long as they cannot overflow. */
+ * The exact integer products are made with vpdpbusd or sdot where the level has it, else with
+ * vpmaddubsw, whose 16-bit sums are added up as long as they cannot overflow. */
 #include "gemm_simd.h"
 #include "levels.h"
-
-#if defined(__AVX512VNNI__)
-enum { HAS_VNNI = 1 };
-ALWAYS_INLINE vi vi_dot4(vi acc, vi a, vi b)
-{
-    return _mm512_dpbusd_epi32(acc, a, b);
-}
-#else
-enum { HAS_VNNI = 0 };
-ALWAYS_INLINE vi vi_dot4(vi acc, vi a, vi b)
-{
-    (void)a, (void)b;
-    return acc;
-}
-#endif
 
 /* The widened codes of a block, [8] groups, so that the groups that a token multiplies twice can be
  * found by number. Those of wide formats lie in the tile already. */
@@ -40,32 +25,70 @@ ALWAYS_INLINE vi load_four(const void *p)
     return vi_all(four);
 }
 
-/* 8-bit codes as signed weights, for levels whose products of bytes are summed to 16 bits. */
-ALWAYS_INLINE vi as_signed(vi w)
+/* Only vpdpbusd takes codes of 8 bits as they lie there. The other ways to multiply make them
+ * signed, which takes their offset off; codes of fewer bits are the same either way. */
+#if defined(HAS_DOT4) && !defined(DOT4_IS_SIGNED)
+enum { MAKES_SIGNED = 0 };
+#else
+enum { MAKES_SIGNED = 1 };
+#endif
+
+ALWAYS_INLINE vi load_codes(format f, const uint8_t *group)
 {
-    return vi_xor(w, vi_all_bytes(128));
+    vi w = vi_load(group);
+    return f.n_bits == 8 && MAKES_SIGNED ? vi_xor(w, vi_all_bytes(128)) : w;
 }
 
+/* The group of codes that is outlying in half i of token t, and its high plane. */
+ALWAYS_INLINE vi load_outlying(format f, const uint8_t *groups, const uint8_t *px, int T, int i,
+                               int t, vi *x)
+{
+    int32_t group;
+    __builtin_memcpy(&group, px + LULL_PANEL_GROUP * T + 4 * (i * T + t), 4);
+    *x = load_four(px + LULL_PANEL_HIGH * T + 4 * (i * T + t));
+    return load_codes(f, groups + 64 * group);
+}
+
+/* add_low: sum[k] += codes of groups j0 .. j0+n-1 times the low plane of tokens t0 .. t0+n_t-1.
+ * sum_high: 128 times the products of the high planes of token t in halves from .. end-1.
+ * Offsets are not taken off, but for those of load_codes. */
+#if defined(HAS_DOT4)
+
+ALWAYS_INLINE void add_low(format f, const uint8_t *groups, int j0, int n, const uint8_t *low,
+                           int t0, int n_t, vi *sum)
+{
+    UNROLL for (int j = j0; j < j0 + n; j++)
+    {
+        vi w = load_codes(f, groups + 64 * j);
+        UNROLL for (int k = 0; k < n_t; k++) sum[k] =
+            vi_dot4(sum[k], w, load_four(low + 32 * (t0 + k) + 4 * j));
+    }
+}
+
+ALWAYS_INLINE vi sum_high(format f, const uint8_t *groups, const uint8_t *px, int T, int from,
+                          int end, int t)
+{
+    vi sum = vi_zero(), x;
+    UNROLL for (int i = from; i < end; i++)
+    {
+        vi w = load_outlying(f, groups, px, T, i, t, &x);
+        sum = vi_dot4(sum, w, x);
+    }
+    return vi_shl(sum, 7);
+}
+
+#else
+
+/* Signed weights of 8 bits would not stay within 16 with a pair of products of a byte. */
 ALWAYS_INLINE vi mul_pairs(format f, vi w, vi x)
 {
     if (f.n_bits != 8) return vi_mul_pairs(w, x);
     return vi_mul_pairs(vi_abs8(w), vi_sign8(x, w));
 }
 
-/* sum[k] += codes of groups j0 .. j0+n-1 times the low plane of tokens t0 .. t0+n_t-1, offset not
- * taken off, but for 8-bit codes without VNNI, which are made signed. */
 ALWAYS_INLINE void add_low(format f, const uint8_t *groups, int j0, int n, const uint8_t *low,
                            int t0, int n_t, vi *sum)
 {
-    if (HAS_VNNI) {
-        UNROLL for (int j = j0; j < j0 + n; j++)
-        {
-            vi w = vi_load(groups + 64 * j);
-            UNROLL for (int k = 0; k < n_t; k++) sum[k] =
-                vi_dot4(sum[k], w, load_four(low + 32 * (t0 + k) + 4 * j));
-        }
-        return;
-    }
     /* A pair adds at most 2 · 127 · code: 15 · 254 · 8, 31 · 254 · 4 and 63 · 254 · 2 stay below
      * 32,768, and so does 128 · 254. */
     int n_pairs = f.n_bits <= 4 ? 8 : f.n_bits == 5 ? 4 : f.n_bits == 6 ? 2 : 1;
@@ -75,8 +98,7 @@ ALWAYS_INLINE void add_low(format f, const uint8_t *groups, int j0, int n, const
         vi part[LULL_PANEL_MAX];
         UNROLL for (int j = j1; j < j1 + n_pairs; j++)
         {
-            vi w = vi_load(groups + 64 * j);
-            if (f.n_bits == 8) w = as_signed(w);
+            vi w = load_codes(f, groups + 64 * j);
             UNROLL for (int k = 0; k < n_t; k++)
             {
                 vi product = mul_pairs(f, w, load_four(low + 32 * (t0 + k) + 4 * j));
@@ -87,35 +109,19 @@ ALWAYS_INLINE void add_low(format f, const uint8_t *groups, int j0, int n, const
     }
 }
 
-/* Products of the outlying group of half i of token t with its high plane: summed to 32 bits with
- * VNNI, else pairs of 16 bits. */
-ALWAYS_INLINE vi dot_high(format f, vi sum, const uint8_t *groups, const uint8_t *px, int T, int i,
-                          int t)
-{
-    int32_t group;
-    __builtin_memcpy(&group, px + LULL_PANEL_GROUP * T + 4 * (i * T + t), 4);
-    vi w = vi_load(groups + 64 * group), x = load_four(px + LULL_PANEL_HIGH * T + 4 * (i * T + t));
-    if (HAS_VNNI) return vi_dot4(sum, w, x);
-    if (f.n_bits == 8) w = as_signed(w);
-    return mul_pairs(f, w, x);
-}
-
-/* 128 times the products of the high planes of token t in halves from .. end-1. */
 ALWAYS_INLINE vi sum_high(format f, const uint8_t *groups, const uint8_t *px, int T, int from,
                           int end, int t)
 {
-    if (HAS_VNNI) {
-        vi sum = vi_zero();
-        UNROLL for (int i = from; i < end; i++) sum = dot_high(f, sum, groups, px, T, i, t);
-        return vi_shl(sum, 7);
-    }
-    vi first = dot_high(f, vi_zero(), groups, px, T, from, t);
+    vi x, w = load_outlying(f, groups, px, T, from, t, &x), first = mul_pairs(f, w, x);
     if (end - from == 1) return vi_widen_pairs(first, 128);
-    vi second = dot_high(f, vi_zero(), groups, px, T, from + 1, t);
+    w = load_outlying(f, groups, px, T, from + 1, t, &x);
+    vi second = mul_pairs(f, w, x);
     /* Four products of a code of 6 bits stay within 16 bits, those of 8 bits do not. */
     if (f.n_bits != 8) return vi_widen_pairs(vi_add16(first, second), 128);
     return vi_add(vi_widen_pairs(first, 128), vi_widen_pairs(second, 128));
 }
+
+#endif
 
 /* Rows at lane offset h (0, or 32 for the upper half with 8 lanes), tokens t0 .. t0+n_t-1 of a
  * panel of T. */
@@ -125,7 +131,7 @@ ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8
     int row =
         h /
         4; /* first of the rows: scales of one byte a row stand at that index, f16 at twice that */
-    int takes_offset = f.offset != 0 && (HAS_VNNI || f.n_bits != 8);
+    int takes_offset = f.offset != 0 && !(f.n_bits == 8 && MAKES_SIGNED);
     vf acc[LULL_PANEL_MAX];
     UNROLL for (int k = 0; k < n_t; k++) acc[k] = vf_zero();
     block_scales scales = {.d = vf_zero(), .d_min = vf_zero()};
@@ -173,11 +179,16 @@ ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8
     UNROLL for (int k = 0; k < n_t; k++) vf_store(out + (t0 + k) * LULL_TILE_ROWS + row, acc[k]);
 }
 
-/* How many tokens go together so that their sums stay in registers: of 32 with AVX-512, of 16 with
- * AVX2. */
+#if defined(HAS_DOT4)
+enum { SUMS_PAIRS = 0 };
+#else
+enum { SUMS_PAIRS = 1 };
+#endif
+
+/* How many tokens go together so that their sums stay in registers. */
 ALWAYS_INLINE int tokens_at_once(format f, int T)
 {
-    int most = LANES == 8 ? (f.is_split ? 2 : 4) : HAS_VNNI ? 12 : f.is_split ? 4 : 8;
+    int most = N_REGISTERS == 16 ? (f.is_split ? 2 : 4) : !SUMS_PAIRS ? 12 : f.is_split ? 4 : 8;
     if (T <= most) return T;
     return T % most == 0 ? most : T % 4 == 0 ? 4 : 2;
 }
@@ -202,7 +213,7 @@ ALWAYS_INLINE vf load_weight(lull_dtype t, const uint8_t *tile, size_t i)
 ALWAYS_INLINE void dot_float(lull_dtype t, int T, const uint8_t *tile, const uint8_t *panel,
                              int n_cols, float *out)
 {
-    int most = LANES == 8 ? 4 : 12, n_t = T <= most ? T : T % most == 0 ? most : 4;
+    int most = N_REGISTERS == 16 ? 4 : 12, n_t = T <= most ? T : T % most == 0 ? most : 4;
     const float *x = (const float *)panel;
     for (int row = 0; row < LULL_TILE_ROWS; row += LANES)
         for (int t0 = 0; t0 < T; t0 += n_t) {

@@ -33,6 +33,12 @@ static const lull_kernels tables[LULL_CPU_N_LEVELS] = {
                       .wide = lull_wide_amx,
                       ELEMENTWISE(avx512),
                       ATTENTION(avx512)},
+#elif defined(__aarch64__)
+    [LULL_CPU_NEON] = {.level = LULL_CPU_NEON,
+                       .dot = lull_dot_neon,
+                       .wide = lull_wide_neon,
+                       ELEMENTWISE(neon),
+                       ATTENTION(neon)},
 #endif
 };
 

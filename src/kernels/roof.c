@@ -63,6 +63,8 @@ static const lull_roof_kernels tables[LULL_CPU_N_LEVELS] = {
     [LULL_CPU_AVX512] = ROOF(avx512),
     [LULL_CPU_AVX512VNNI] = ROOF(avx512vnni),
     [LULL_CPU_AMX] = ROOF(avx512vnni),
+#elif defined(__aarch64__)
+    [LULL_CPU_NEON] = ROOF(neon),
 #endif
 };
 

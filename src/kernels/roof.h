@@ -24,8 +24,8 @@ typedef struct lull_roof_kernels {
     /* n_rounds LULL_ROOF_FMAS / 8, while that is exact in f32. */
     float (*fma)(size_t n_rounds);
     /* 15 n_rounds LULL_ROOF_PRODUCTS modulo 2^32; n_rounds is a multiple of 8. As the level
-     * multiplies 4-bit weights: with vpdpbusd, else with vpmaddubsw, whose 16-bit sums are widened
-     * every 8 products. */
+     * multiplies 4-bit weights: with vpdpbusd or sdot, else with vpmaddubsw, whose 16-bit sums are
+     * widened every 8 products. */
     uint32_t (*multiply)(size_t n_rounds);
 } lull_roof_kernels;
 

@@ -5,7 +5,11 @@
 
 /* Compilers must not know what stands here: they would keep it out of a loop, or compute equal
  * sums once. */
+#if defined(__aarch64__)
+#define OPAQUE(x) __asm__ volatile("" : "+w"(x))
+#else
 #define OPAQUE(x) __asm__ volatile("" : "+x"(x))
+#endif
 
 /* Tokens a round, and how many times the lanes cover 16 rows. */
 enum { N_TOKENS = 12, N_PARTS = 16 / LANES };
@@ -55,7 +59,7 @@ float LULL_AT_LEVEL(roof_fma)(size_t n_rounds)
     return sum;
 }
 
-#if defined(__AVX512VNNI__)
+#if defined(HAS_DOT4)
 
 uint32_t LULL_AT_LEVEL(roof_multiply)(size_t n_rounds)
 {
@@ -65,9 +69,9 @@ uint32_t LULL_AT_LEVEL(roof_multiply)(size_t n_rounds)
         sums[k] = vi_zero();
         OPAQUE(sums[k]);
     }
-    for (size_t i = 0; i < n_rounds; i++) {
+    for (size_t i = 0; i < n_rounds * N_PARTS; i++) {
         OPAQUE(w);
-        UNROLL for (int k = 0; k < N_TOKENS; k++) sums[k] = _mm512_dpbusd_epi32(sums[k], w, x);
+        UNROLL for (int k = 0; k < N_TOKENS; k++) sums[k] = vi_dot4(sums[k], w, x);
     }
     UNROLL for (int k = 1; k < N_TOKENS; k++) sums[0] = vi_add(sums[0], sums[k]);
     return vi_fold(sums[0]);

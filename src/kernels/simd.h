@@ -1,10 +1,14 @@
 /* Vectors of 32-bit lanes at the width of the level that the including file is compiled for: 8
- * lanes with AVX2, 16 with AVX-512. Only static inline functions, only for *_simd.c files. */
+ * lanes with AVX2, 16 with AVX-512, 4 with NEON. Only static inline functions, only for *_simd.c
+ * files. */
 #ifndef LULL_KERNELS_SIMD_H
 #define LULL_KERNELS_SIMD_H
 
-#include <immintrin.h>
 #include <stdint.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
@@ -15,9 +19,13 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-#if defined(__AVX512F__)
+#if defined(__ARM_FEATURE_DOTPROD)
 
-enum { LANES = 16 };
+#include "simd_neon.h"
+
+#elif defined(__AVX512F__)
+
+enum { LANES = 16, N_REGISTERS = 32 };
 typedef __m512 vf;
 typedef __m512i vi;
 
@@ -194,6 +202,15 @@ ALWAYS_INLINE int32_t vi_sum(vi a)
 {
     return _mm512_reduce_add_epi32(a);
 }
+#if defined(__AVX512VNNI__)
+/* sum plus the four products of unsigned bytes a and signed bytes b in every lane, exactly. Levels
+ * that have it define HAS_DOT4, and DOT4_IS_SIGNED where a is signed, too. */
+#define HAS_DOT4 1
+ALWAYS_INLINE vi vi_dot4(vi sum, vi a, vi b)
+{
+    return _mm512_dpbusd_epi32(sum, a, b);
+}
+#endif
 /* Pairs of products of unsigned a and signed b, saturated to 16 bits: callers keep them within. */
 ALWAYS_INLINE vi vi_mul_pairs(vi a, vi b)
 {
@@ -220,7 +237,7 @@ ALWAYS_INLINE vi vi_sign8(vi b, vi w)
 
 #else
 
-enum { LANES = 8 };
+enum { LANES = 8, N_REGISTERS = 16 };
 typedef __m256 vf;
 typedef __m256i vi;
 
@@ -423,6 +440,7 @@ ALWAYS_INLINE vi vi_sign8(vi b, vi w)
 
 #endif
 
+#if defined(__x86_64__)
 /* The 16 stripes of a sum, folded 8-4-2-1; stripes [16 / LANES]. */
 ALWAYS_INLINE float vf_fold(const vf *stripes)
 {
@@ -436,6 +454,7 @@ ALWAYS_INLINE float vf_fold(const vf *stripes)
     y = _mm_add_ps(y, _mm_movehl_ps(y, y));
     return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
 }
+#endif
 
 /* exp of the class on every lane; see lull_exp_ref in gate_ref.c. A NaN stays one: vf_min gives
  * its second operand, and the exponent that the NaN converts to makes the factor 1. */
