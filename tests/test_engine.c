@@ -142,6 +142,36 @@ static void test_chunks_long(void **state)
     sequence_free(&q);
 }
 
+/* Keys and values of 8 bits: levels, chunks and threads; with Gemma's window, and beyond a span. */
+static void test_chunks_q8(void **state)
+{
+    (void)state;
+    check_kv = LULL_KV_Q8;
+    sequence q = sequence_new(GEMMA, 260, 5);
+    check_levels(&q, 80);
+    sequence_free(&q);
+    q = sequence_new(QWEN, 1200, 6);
+    for (int n_threads = 1; n_threads <= 3; n_threads++) {
+        lull_model *m = open_model(QWEN, NULL, n_threads);
+        static const size_t chunks[] = {1, 5, 511, 513, 1200};
+        for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++)
+            check_chunks(&q, m, q.n, chunks[i], "q8");
+        lull_model_close(m);
+    }
+    sequence_free(&q);
+    check_kv = LULL_KV_F16;
+    lull_model *m = open_model(QWEN, NULL, 1), *m8;
+    lull_model_options o = {.cache_dir = "", .kv = LULL_KV_Q8};
+    OK(lull_model_open(QWEN, &o, &m8, err));
+    lull_model_info a = lull_model_get_info(m), b = lull_model_get_info(m8);
+    assert_string_equal(b.numerics, "canon-1/kv-q8");
+    assert_int_equal(b.kv_token_bytes * 32, a.kv_token_bytes * 17); /* 34 bytes for 32 values */
+    assert_string_not_equal(lull_model_card(m), lull_model_card(m8));
+    lull_model_close(m);
+    lull_model_close(m8);
+    FAILS(lull_model_open(LONG, &o, &m, err), LULL_EUNSUPPORTED, "these have 16: use f16");
+}
+
 /* ---- rows, batches, going back --------------------------------------------------------------- */
 
 typedef struct receiver {
@@ -660,6 +690,7 @@ int main(void)
         cmocka_unit_test(test_chunks_gemma3),
         cmocka_unit_test(test_chunks_qwen3),
         cmocka_unit_test(test_chunks_long),
+        cmocka_unit_test(test_chunks_q8),
         cmocka_unit_test(test_each),
         cmocka_unit_test(test_batches),
         cmocka_unit_test(test_truncate),

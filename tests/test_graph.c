@@ -21,7 +21,7 @@ static lull_model_core *open_core(const char *path)
     lull_model_core *m;
     lull_error err;
     if (lull_gguf_open(path, &g, &err) != LULL_OK) fail_msg("%s", err.msg);
-    if (lull_model_core_new(g, &m, &err) != LULL_OK) fail_msg("%s", err.msg);
+    if (lull_model_core_new(g, LULL_KV_F16, &m, &err) != LULL_OK) fail_msg("%s", err.msg);
     return m;
 }
 
@@ -312,7 +312,7 @@ static lull_status open_changed(const char *model, const char *from, const char 
     lull_model_core *m = NULL;
     lull_status st = lull_gguf_open(path, &g, err);
     assert_int_equal(st, LULL_OK);
-    st = lull_model_core_new(g, &m, err);
+    st = lull_model_core_new(g, LULL_KV_F16, &m, err);
     assert_true((st == LULL_OK) == (m != NULL));
     lull_model_core_free(m);
     unlink(path);
@@ -367,7 +367,7 @@ static void test_without_memory(void **state)
             snprintf(path, sizeof path, "%s%s", LULL_TEST_MODELS, models[i]);
             assert_int_equal(lull_gguf_open(path, &g, &err), LULL_OK);
             fail_request(n);
-            lull_status st = lull_model_core_new(g, &m, &err);
+            lull_status st = lull_model_core_new(g, LULL_KV_F16, &m, &err);
             bool is_hit = has_failed();
             fail_request(-1);
             if (!is_hit) {

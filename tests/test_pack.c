@@ -173,7 +173,7 @@ static lull_model_core *open_core(const char *path)
     lull_model_core *m;
     lull_error err;
     if (lull_gguf_open(path, &g, &err) != LULL_OK) fail_msg("%s", err.msg);
-    if (lull_model_core_new(g, &m, &err) != LULL_OK) fail_msg("%s", err.msg);
+    if (lull_model_core_new(g, LULL_KV_F16, &m, &err) != LULL_OK) fail_msg("%s", err.msg);
     return m;
 }
 

@@ -20,7 +20,7 @@ static int make_layout(void **state)
 {
     (void)state;
     static const bool is_sliding[N_LAYER] = {true, true, false, true, true, true, false};
-    lull_kv_layout_init(&layout, N_LAYER, N_KV, D_HEAD, is_sliding);
+    lull_kv_layout_init(&layout, LULL_KV_F16, N_LAYER, N_KV, D_HEAD, is_sliding);
     return 0;
 }
 
@@ -52,9 +52,9 @@ static void test_layout(void **state)
         assert_int_equal(p, l == 2 || l == 6 ? 0 : 1);
         for (int h = 0; h < N_KV; h++)
             for (int kv = 0; kv < 2; kv++) {
-                uint16_t *at =
+                uint8_t *at =
                     kv ? lull_kv_v(&layout, used[p], l, h) : lull_kv_k(&layout, used[p], l, h);
-                size_t offset = (size_t)((uint8_t *)at - used[p]);
+                size_t offset = (size_t)(at - used[p]);
                 assert_int_equal(offset % 64, 0);
                 assert_true(offset + HEAD_BYTES <= layout.plane_bytes[p]);
                 for (int i = 0; i < HEAD_BYTES; i++) used[p][offset + (size_t)i]++;
@@ -71,7 +71,7 @@ static void test_layout_one_kind(void **state)
 {
     (void)state;
     lull_kv_layout global;
-    lull_kv_layout_init(&global, 2, 1, 64, (bool[]){false, false});
+    lull_kv_layout_init(&global, LULL_KV_F16, 2, 1, 64, (bool[]){false, false});
     assert_int_equal(global.plane_bytes[0], 2 * 2 * 64 * 64 * 2);
     assert_int_equal(global.plane_bytes[1], 0);
     lull_page_pool *pool;

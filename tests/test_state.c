@@ -454,7 +454,7 @@ static void test_verdicts(void **state)
         {"architecture", "architecture: the state has other, the model gemma3"},
         {"adapter", "adapter"},
         {"numerics", "numerics class: the state has other, the model canon-1"},
-        {"kv", "kind of keys and values: the state has other, the model f16"},
+        {"kv", "kind of keys and values: the state has other, the model "},
         {"page_positions", "positions of a page: the state has 65, the model 64"},
         {"n_layer", "layers"},
         {"n_head", "attention heads: the state has 5, the model 4"},

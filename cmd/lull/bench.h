@@ -60,7 +60,7 @@ LULL_NODISCARD lull_status lull_bench_profile_draw(const char *path, const char 
 
 /* ---- bench_mask.c --------------------------------------------------------------------------- */
 
-LULL_NODISCARD lull_status lull_bench_masks(const char *path, int n_threads, bool as_json, int *rc,
-                                            lull_error *err);
+LULL_NODISCARD lull_status lull_bench_masks(const char *path, int n_threads, const char *kv,
+                                            bool as_json, int *rc, lull_error *err);
 
 #endif

@@ -28,7 +28,8 @@ static void add_step(lull_bench_work *w, const lull_model *m, const lull_step *s
         double n_seen = 0; /* positions, summed over the rows */
         for (size_t i = depth + 1; i <= depth + n; i++) n_seen += (double)(i < window ? i : window);
         w->f32_fmas += n_seen * s->n_head * kv->d_head * 2;
-        w->bytes += (double)(depth + n - first) * kv->n_kv * kv->d_head * 2 * sizeof(uint16_t);
+        w->bytes += (double)(depth + n - first) * 2 * kv->n_kv * (double)lull_kv_head_bytes(kv) /
+                    LULL_PAGE_POSITIONS;
     }
 }
 

@@ -140,9 +140,17 @@ enum {
     LULL_CMD_ALONE = 2 /* sessions share nothing: what is measured is computed */
 };
 
-/* Open a model with a progress bar and Ctrl-C. n_threads: 0 for the default. */
-LULL_NODISCARD lull_status lull_cmd_open_model(const char *path, int n_threads, int flags,
-                                               lull_model **model, lull_error *err);
+/* Open a model with a progress bar and Ctrl-C. n_threads: 0 for the default. kv: "f16", "q8", or NULL for
+ * the default. */
+LULL_NODISCARD lull_status lull_cmd_open_model(const char *path, int n_threads, const char *kv,
+                                               int flags, lull_model **model, lull_error *err);
+/* The option that goes with it; to is a const char *. */
+#define LULL_CMD_KV_OPTION(to)                                                                     \
+    {                                                                                              \
+        0, "kv", "kv-type", LULL_OPT_STRING, to, 0, 0, "f16|q8",                                   \
+            "how keys and values are kept: 16 bits, or about half of that (default: $LULL_KV, "    \
+            "else f16)"                                                                            \
+    }
 
 /* A session of n_ctx positions (0: the model's context); warns beyond what the model was trained
  * on. */

@@ -118,16 +118,19 @@ static void find_libraries(findings *f)
 }
 
 /* n_ctx: 0 for the model's. */
-static lull_status forecast_model(const char *path, size_t n_ctx, const findings *f, forecast *out,
-                                  lull_error *err)
+static lull_status forecast_model(const char *path, size_t n_ctx, const char *kv_name,
+                                  const findings *f, forecast *out, lull_error *err)
 {
     lull_gguf *gguf;
     lull_model_core *m = NULL;
     lull_device *device = NULL;
     lull_status st = LULL_OK;
+    lull_kv_kind kv;
     *out = (forecast){0};
+    LULL_TRY(lull_kv_kind_parse(kv_name ? kv_name : getenv("LULL_KV"), &kv, err));
+    if (kv == LULL_KV_DEFAULT) kv = LULL_KV_F16;
     LULL_TRY(lull_gguf_open(path, &gguf, err));
-    LULL_TRY(lull_model_core_new(gguf, &m, err));
+    LULL_TRY(lull_model_core_new(gguf, kv, &m, err));
     const lull_config *c = &m->config;
     out->n_ctx = n_ctx ? n_ctx : (size_t)c->n_ctx_train;
     memcpy(out->architecture, m->architecture, sizeof out->architecture);
@@ -271,12 +274,13 @@ static int print_json(const findings *f, const char *model)
 
 int lull_cmd_doctor(int argc, char **argv)
 {
-    const char *model = NULL;
+    const char *model = NULL, *kv = NULL;
     int64_t n_ctx = 0;
     bool as_json = false;
     const lull_option options[] = {
         {'c', "ctx", "ctx-size", LULL_OPT_INT, &n_ctx, 1, 1 << 24, "N",
          "positions of the forecast (default: the model's)"},
+        LULL_CMD_KV_OPTION(&kv),
         {0, "json", NULL, LULL_OPT_FLAG, &as_json, 0, 0, NULL, "print JSON"},
     };
     const lull_cli cli = {
@@ -300,7 +304,7 @@ int lull_cmd_doctor(int argc, char **argv)
     find_huge_pages(&f);
     find_cache(&f);
     find_libraries(&f);
-    if (model && forecast_model(model, (size_t)n_ctx, &f, &f.model, &err) != LULL_OK)
+    if (model && forecast_model(model, (size_t)n_ctx, kv, &f, &f.model, &err) != LULL_OK)
         return lull_cmd_fail("doctor", &err);
     int n_threads[2] = {1, f.n_cores};
     f.n_roofs = f.n_cores > 1 ? 2 : 1;

@@ -20,6 +20,7 @@ enum { N_READ = 700, N_NEXT = 20, N_ALL = N_READ + N_NEXT, N_KILLS = 12 };
 typedef struct test {
     const char *path;
     int n_threads;
+    lull_kv_kind kv;
     char folder[64];
     lull_model *model;
     lull_store *store;
@@ -100,7 +101,7 @@ static bool is_cold(test *t, lull_session *s, const char *what)
 static lull_status open_all(test *t, lull_error *err)
 {
     char path[96];
-    lull_model_options options = {.n_threads = t->n_threads, .keep_bytes = 1};
+    lull_model_options options = {.n_threads = t->n_threads, .kv = t->kv, .keep_bytes = 1};
     lull_status st = lull_model_open(t->path, &options, &t->model, err);
     snprintf(path, sizeof path, "%s/store", t->folder);
     return st == LULL_OK ? lull_store_open(path, NULL, &t->store, err) : st;
@@ -165,8 +166,8 @@ static bool is_cold_elsewhere(test *t)
     snprintf(store, sizeof store, "%s/store", t->folder);
     pid_t pid = fork();
     if (pid == 0) {
-        execl(self, "lull", "logits", t->path, "--store", store, "--wake", "whole", "--tokens",
-              tokens, "-o", out, (char *)NULL);
+        execl(self, "lull", "logits", t->path, "--kv", t->kv == LULL_KV_Q8 ? "q8" : "f16",
+              "--store", store, "--wake", "whole", "--tokens", tokens, "-o", out, (char *)NULL);
         _exit(127);
     }
     int status = -1;
@@ -453,11 +454,12 @@ static lull_status set_up(test *t, lull_error *err)
     return LULL_OK;
 }
 
-int lull_self_test(const char *model, int n_threads, bool as_json)
+int lull_self_test(const char *model, int n_threads, lull_kv_kind kv, bool as_json)
 {
     static test t;
     lull_error err;
-    t = (test){.path = model, .n_threads = n_threads, .as_json = as_json, .lines = json_array()};
+    t = (test){
+        .path = model, .n_threads = n_threads, .kv = kv, .as_json = as_json, .lines = json_array()};
     lull_status st = set_up(&t, &err);
     if (st == LULL_OK) {
         bool is_usable = warm_is_cold(&t);

@@ -140,6 +140,18 @@ const char *lull_cmd_state_model(const lull_store_state *st, char buf[LULL_MODEL
     return buf;
 }
 
+const char *lull_cmd_kv_of_state(const lull_store_state *st)
+{
+    json_t *card = lull_cmd_parse_json(st->card);
+    const char *kv = json_string_value(json_object_get(json_object_get(card, "kv"), "kv"));
+    const char *known = !kv                      ? NULL
+                        : strcmp(kv, "q8") == 0  ? "q8"
+                        : strcmp(kv, "f16") == 0 ? "f16"
+                                                 : NULL;
+    json_decref(card);
+    return known;
+}
+
 json_t *lull_cmd_state_json(const lull_store_state *st, const char *name)
 {
     char created[LULL_AGE_CAP];

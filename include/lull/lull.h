@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lull/kv.h"
 #include "lull/status.h"
 #include "lull/store.h"
 
@@ -48,15 +49,21 @@ typedef struct lull_model_options {
     const char
         *cache_dir;      /* for repacked weights; NULL: $LULL_CACHE, else the XDG cache; "": none */
     bool vocab_only;     /* tokenize only: sessions cannot be made */
+    lull_kv_kind kv;     /* how keys and values are kept; q8 needs heads of a multiple of 32 */
     uint64_t keep_bytes; /* keys and values kept for prompts to come; 0: 512 MiB, 1: none */
     lull_progress_fn on_progress; /* may be NULL; while the first load repacks weights */
     void *user;
 } lull_model_options;
 
+/* "f16", "q8"; NULL or "" is LULL_KV_DEFAULT. LULL_EINVAL names those that there are. */
+LULL_API LULL_NODISCARD lull_status lull_kv_kind_parse(const char *name, lull_kv_kind *kind,
+                                                       lull_error *err);
+
 /* Open a GGUF file. options may be NULL. *model is owned: lull_model_close.
  *   LULL_ENOTFOUND LULL_EIO LULL_ECORRUPT
  *                      about the file; msg names path, offset and field
- *   LULL_EUNSUPPORTED  an architecture, tensor type, tokenizer or CPU level that lull does not run
+ *   LULL_EUNSUPPORTED  an architecture, tensor type, tokenizer, CPU level or kind of keys and values
+ *                      that lull does not run
  *   LULL_EINVAL        an option is out of range
  *   LULL_ENOMEM LULL_ECANCELLED
  * On failure *model is NULL. A cache that cannot be written is no failure. */

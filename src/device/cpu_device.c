@@ -41,6 +41,7 @@ typedef struct member_work {
     uint8_t *wide[2];     /* wide tiles of two matrices: TILES_BYTES / 2 each, or one tile */
     uint8_t *wide_work;   /* [lull_wide_work_bytes(max_d_in)] */
     float *q, *o, *o_all; /* [max_group][d_head] */
+    uint8_t *queries;     /* [max_group] of lull_query_q8_bytes(d_head) */
     float m[MAX_GROUP], l[MAX_GROUP], m_all[MAX_GROUP], l_all[MAX_GROUP];
     int16_t lo[MAX_GROUP], hi[MAX_GROUP];
 } member_work;
@@ -313,6 +314,20 @@ static float *angles_of(const lull_device *d, int rope, int row)
            ((size_t)rope * (size_t)d->plan.max_rows + (size_t)row) * (size_t)d->plan.max_d_head;
 }
 
+/* A head's key and value of a position into its page, at place `at`. */
+static void store_head(const lull_kernels *k, const lull_kv_layout *kv, const float *key,
+                       const float *value, uint8_t *k_part, uint8_t *v_part, int at)
+{
+    int d = kv->d_head;
+    if (kv->kind == LULL_KV_Q8) {
+        k->k_store_q8(key, d, at, k_part);
+        k->v_store_q8(value, d, at, v_part);
+        return;
+    }
+    k->kv_store(key, d, (uint16_t *)k_part + at, PAGE);
+    k->kv_store(value, d, (uint16_t *)v_part + (size_t)at * (size_t)d, 1);
+}
+
 /* in: q [n_head][d_head], in2: k, out[0]: v [n_kv][d_head]. A piece is one head of q, or one of k
  * and v, of one row. */
 static void run_store_kv(run *r, int step, int n_members)
@@ -340,10 +355,10 @@ static void run_store_kv(run *r, int step, int n_members)
             }
             int pos = b->pos[row], at = pos % PAGE;
             uint8_t *plane = b->views[b->seq[row]].pages[kv->plane_of[s->layer]][pos / PAGE];
-            k->kv_store(x, d, lull_kv_k(kv, plane, s->layer, head) + at, PAGE);
             const float *v =
                 s->out[0] + ((size_t)row * (size_t)kv->n_kv + (size_t)head) * (size_t)d;
-            k->kv_store(v, d, lull_kv_v(kv, plane, s->layer, head) + (size_t)at * (size_t)d, 1);
+            store_head(k, kv, x, v, lull_kv_k(kv, plane, s->layer, head),
+                       lull_kv_v(kv, plane, s->layer, head), at);
         }
     }
 }
@@ -378,27 +393,48 @@ static void attend_pages(run *r, const lull_step *s, int row, int n_rows, int n_
     }
     memset(o, 0, sizeof *o * (size_t)n_q * (size_t)d);
     uint8_t *const *pages = b->views[b->seq[row]].pages[kv->plane_of[s->layer]];
+    size_t query_bytes = lull_query_q8_bytes(d);
+    for (int t = 0; kv->kind == LULL_KV_Q8 && t < n_q; t++)
+        r->d->kernels->query_q8(q + (size_t)t * (size_t)d, d,
+                                work->queries + (size_t)t * query_bytes);
     for (; page < end; page++) {
         int next = page + 1 < end ? page + 1 : page;
         for (int t = 0; t < n_q; t++)
             seen_of_page(b->pos[row + t / n_heads], s->n_window, page, &work->lo[t], &work->hi[t]);
-        r->d->kernels->attend(&(lull_attend_args){
-            .q = q,
-            .q_stride = (size_t)d,
-            .k = lull_kv_k(kv, pages[page], s->layer, kv_head),
-            .v = lull_kv_v(kv, pages[page], s->layer, kv_head),
-            .next_k = lull_kv_k(kv, pages[next], s->layer, kv_head),
-            .next_v = lull_kv_v(kv, pages[next], s->layer, kv_head),
-            .lo = work->lo,
-            .hi = work->hi,
-            .m = m,
-            .l = l,
-            .o = o,
-            .o_stride = (size_t)d,
-            .n_q = n_q,
-            .d = d,
-            .work = work->page,
-        });
+        const uint8_t *k_part = lull_kv_k(kv, pages[page], s->layer, kv_head),
+                      *v_part = lull_kv_v(kv, pages[page], s->layer, kv_head),
+                      *next_k = lull_kv_k(kv, pages[next], s->layer, kv_head),
+                      *next_v = lull_kv_v(kv, pages[next], s->layer, kv_head);
+        if (kv->kind == LULL_KV_Q8)
+            r->d->kernels->attend_q8(&(lull_attend_q8_args){.queries = work->queries,
+                                                            .k = k_part,
+                                                            .v = v_part,
+                                                            .next_k = next_k,
+                                                            .next_v = next_v,
+                                                            .lo = work->lo,
+                                                            .hi = work->hi,
+                                                            .m = m,
+                                                            .l = l,
+                                                            .o = o,
+                                                            .o_stride = (size_t)d,
+                                                            .n_q = n_q,
+                                                            .d = d});
+        else
+            r->d->kernels->attend(&(lull_attend_args){.q = q,
+                                                      .q_stride = (size_t)d,
+                                                      .k = (const uint16_t *)k_part,
+                                                      .v = (const uint16_t *)v_part,
+                                                      .next_k = (const uint16_t *)next_k,
+                                                      .next_v = (const uint16_t *)next_v,
+                                                      .lo = work->lo,
+                                                      .hi = work->hi,
+                                                      .m = m,
+                                                      .l = l,
+                                                      .o = o,
+                                                      .o_stride = (size_t)d,
+                                                      .n_q = n_q,
+                                                      .d = d,
+                                                      .work = work->page});
     }
 }
 
@@ -722,6 +758,8 @@ static void lay_out(lull_device *d, cutter *c)
         w.q = cut(c, group);
         w.o = cut(c, group);
         w.o_all = cut(c, group);
+        w.queries = cut(c, (size_t)(n_group > n_shared ? n_group : n_shared) *
+                               lull_query_q8_bytes(p->max_d_head));
         if (c->base) d->works[i] = w;
     }
     size_t n_panels = (size_t)ceil_div(p->max_rows, LULL_PANEL_MAX);

@@ -78,13 +78,16 @@ static lull_status open_core(lull_model *m, const lull_model_options *options, l
 {
     char cache_dir[4096] = "";
     lull_cpu_level level;
+    lull_kv_kind kv = options->kv;
     lull_status st = LULL_OK;
+    if (kv == LULL_KV_DEFAULT) LULL_TRY(lull_kv_kind_parse(getenv("LULL_KV"), &kv, err));
+    if (kv == LULL_KV_DEFAULT) kv = LULL_KV_F16;
     LULL_TRY(choose_threads(options, &m->n_threads, err));
     LULL_TRY(lull_cpu_level_parse(options->cpu_level ? options->cpu_level : getenv("LULL_CPU"),
                                   &level, err));
     lull_gguf *gguf = m->gguf;
     m->gguf = NULL; /* taken by the core */
-    LULL_TRY(lull_model_core_new(gguf, &m->core, err));
+    LULL_TRY(lull_model_core_new(gguf, kv, &m->core, err));
     m->gguf = m->core->gguf;
     if (m->core->config.n_vocab != lull_tokenizer_n_vocab(m->tokenizer)) {
         st = lull_fail(
@@ -162,13 +165,32 @@ void lull_model_close(lull_model *m)
     free(m);
 }
 
+const char *lull_numerics_of(lull_kv_kind kv)
+{
+    return kv == LULL_KV_Q8 ? LULL_NUMERICS_CLASS_Q8 : LULL_NUMERICS_CLASS;
+}
+
+lull_status lull_kv_kind_parse(const char *name, lull_kv_kind *kind, lull_error *err)
+{
+    *kind = LULL_KV_DEFAULT;
+    if (!name || !*name) return LULL_OK;
+    if (strcmp(name, "f16") == 0)
+        *kind = LULL_KV_F16;
+    else if (strcmp(name, "q8") == 0)
+        *kind = LULL_KV_Q8;
+    else
+        return lull_fail(err, LULL_EINVAL, "no kind of keys and values '%s'; there are f16 and q8",
+                         name);
+    return LULL_OK;
+}
+
 lull_model_info lull_model_get_info(const lull_model *m)
 {
     lull_model_info info = {
         .architecture = "",
         .name = m->name ? m->name : "",
         .cpu_level = "",
-        .numerics = LULL_NUMERICS_CLASS,
+        .numerics = lull_numerics_of(m->core ? m->core->kv.kind : LULL_KV_F16),
         .n_vocab = lull_tokenizer_n_vocab(m->tokenizer),
         .file_bytes = lull_gguf_file(m->gguf)->n_bytes,
         .load_ms = m->load_ms,

@@ -80,6 +80,9 @@ struct lull_session {
     atomic_bool is_cancelled;
 };
 
+/* The numerics class of a model with such keys and values. Static. */
+const char *lull_numerics_of(lull_kv_kind kv);
+
 /* The card of a model, into m->card, and the digest of what in it pages depend on, into
  * m->kv_identity. LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_model_identify(lull_model *m, lull_error *err);

@@ -352,27 +352,6 @@ done:
 
 /* ---- computing again ------------------------------------------------------------------------- */
 
-/* Do two pages agree in the first n positions of a plane? */
-static bool is_same_plane(const lull_kv_layout *kv, int plane, const uint8_t *a, const uint8_t *b,
-                          size_t n)
-{
-    for (int layer = 0; layer < kv->n_layer; layer++) {
-        if (kv->plane_of[layer] != plane) continue;
-        for (int head = 0; head < kv->n_kv; head++) {
-            const uint16_t *ka = lull_kv_k(kv, (uint8_t *)(uintptr_t)a, layer, head);
-            const uint16_t *kb = lull_kv_k(kv, (uint8_t *)(uintptr_t)b, layer, head);
-            const uint16_t *va = lull_kv_v(kv, (uint8_t *)(uintptr_t)a, layer, head);
-            const uint16_t *vb = lull_kv_v(kv, (uint8_t *)(uintptr_t)b, layer, head);
-            for (int d = 0; d < kv->d_head; d++)
-                if (memcmp(ka + d * LULL_PAGE_POSITIONS, kb + d * LULL_PAGE_POSITIONS,
-                           n * sizeof *ka) != 0)
-                    return false;
-            if (memcmp(va, vb, n * (size_t)kv->d_head * sizeof *va) != 0) return false;
-        }
-    }
-    return true;
-}
-
 static bool is_same_page(const lull_session *s, size_t i, const lull_store_view *view)
 {
     const lull_kv_layout *kv = &s->model->core->kv;
@@ -381,7 +360,7 @@ static bool is_same_page(const lull_session *s, size_t i, const lull_store_view 
     for (int k = 0; k < LULL_KV_PLANES; k++) {
         if (kv->plane_bytes[k] == 0 || !view->planes[k]) continue;
         if (view->plane_bytes[k] != kv->plane_bytes[k] ||
-            !is_same_plane(kv, k, s->table.pages[i]->planes[k], view->planes[k], n))
+            !lull_kv_is_same(kv, k, s->table.pages[i]->planes[k], view->planes[k], n))
             return false;
     }
     return true;

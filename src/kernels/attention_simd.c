@@ -3,17 +3,15 @@
  * Several queries share what is loaded; when there are many, the page is widened to f32 once. */
 #include <math.h>
 
+#include "attention_simd.h"
 #include "levels.h"
-#include "simd.h"
 
 enum {
-    PAGE = 64,
     /* Registers: queries × vectors of accumulators, the loaded vectors and a broadcast. */
     GROUP = 6,                         /* queries at once */
     WIDTH = N_REGISTERS == 32 ? 4 : 2, /* vectors of positions or dimensions at once */
     STEP = WIDTH * LANES,              /* lanes of those: 64 or 16 */
-    N_VEC = PAGE / LANES,
-    WIDEN_FROM = 2 * GROUP + 1 /* queries for which widening the page pays */
+    WIDEN_FROM = 2 * GROUP + 1         /* queries for which widening the page pays */
 };
 
 void LULL_AT_LEVEL(kv_store)(const float *x, int d, uint16_t *dst, int stride)
@@ -74,42 +72,6 @@ ALWAYS_INLINE void scores(int n, int is_wide, const float *q, size_t q_stride, p
         UNROLL for (int t = 0; t < n; t++) UNROLL for (int w = 0; w < WIDTH; w++)
             vf_store(s[t] + j + w * LANES, acc[t][w]);
     }
-}
-
-/* Scores of one query to probabilities in place; returns the factor for what was summed so far. */
-ALWAYS_INLINE float soften(float *s, int lo, int hi, float *m, float *l)
-{
-    if (lo >= hi) {
-        UNROLL for (int v = 0; v < N_VEC; v++) vf_store(s + v * LANES, vf_zero());
-        return 1.0f;
-    }
-    for (int j = 0; j < lo; j++) s[j] = -INFINITY;
-    for (int j = hi; j < PAGE; j++) s[j] = -INFINITY;
-    vf x[N_VEC], top = vf_all(*m);
-    UNROLL for (int v = 0; v < N_VEC; v++)
-    {
-        x[v] = vf_load(s + v * LANES);
-        top = vf_max(top, x[v]);
-    }
-    float new_m = vf_top(top);
-    UNROLL for (int v = 0; v < N_VEC; v++)
-    {
-        x[v] = vf_exp(vf_sub(x[v], vf_all(new_m)));
-        vf_store(s + v * LANES, x[v]);
-    }
-    /* 16 stripes of 64 terms: vector v holds terms v LANES …, so stripes are sums of every (16 /
-     * LANES)th vector. */
-    vf stripes[16 / LANES];
-    UNROLL for (int v = 0; v < 16 / LANES; v++)
-    {
-        stripes[v] = x[v];
-        UNROLL for (int u = v + 16 / LANES; u < N_VEC; u += 16 / LANES) stripes[v] =
-            vf_add(stripes[v], x[u]);
-    }
-    float c = vf_first(vf_exp(vf_all(*m - new_m)));
-    *l = fmaf(*l, c, vf_fold(stripes));
-    *m = new_m;
-    return c;
 }
 
 /* o = o c, then the chain over positions lo .. hi-1, for n queries. Positions outside a query's

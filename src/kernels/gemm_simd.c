@@ -17,14 +17,6 @@ ALWAYS_INLINE const uint8_t *widen_groups(format f, const uint8_t *block, int h,
     return room;
 }
 
-/* Four bytes of activations in every lane. */
-ALWAYS_INLINE vi load_four(const void *p)
-{
-    int32_t four;
-    __builtin_memcpy(&four, p, 4);
-    return vi_all(four);
-}
-
 /* Only vpdpbusd takes codes of 8 bits as they lie there. The other ways to multiply make them
  * signed, which takes their offset off; codes of fewer bits are the same either way. */
 #if defined(HAS_DOT4) && !defined(DOT4_IS_SIGNED)
@@ -45,7 +37,7 @@ ALWAYS_INLINE vi load_outlying(format f, const uint8_t *groups, const uint8_t *p
 {
     int32_t group;
     __builtin_memcpy(&group, px + LULL_PANEL_GROUP * T + 4 * (i * T + t), 4);
-    *x = load_four(px + LULL_PANEL_HIGH * T + 4 * (i * T + t));
+    *x = vi_all_fours(px + LULL_PANEL_HIGH * T + 4 * (i * T + t));
     return load_codes(f, groups + 64 * group);
 }
 
@@ -61,7 +53,7 @@ ALWAYS_INLINE void add_low(format f, const uint8_t *groups, int j0, int n, const
     {
         vi w = load_codes(f, groups + 64 * j);
         UNROLL for (int k = 0; k < n_t; k++) sum[k] =
-            vi_dot4(sum[k], w, load_four(low + 32 * (t0 + k) + 4 * j));
+            vi_dot4(sum[k], w, vi_all_fours(low + 32 * (t0 + k) + 4 * j));
     }
 }
 
@@ -101,7 +93,7 @@ ALWAYS_INLINE void add_low(format f, const uint8_t *groups, int j0, int n, const
             vi w = load_codes(f, groups + 64 * j);
             UNROLL for (int k = 0; k < n_t; k++)
             {
-                vi product = mul_pairs(f, w, load_four(low + 32 * (t0 + k) + 4 * j));
+                vi product = mul_pairs(f, w, vi_all_fours(low + 32 * (t0 + k) + 4 * j));
                 part[k] = j == j1 ? product : vi_add16(part[k], product);
             }
         }

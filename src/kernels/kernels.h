@@ -15,6 +15,7 @@
 #include "pack.h"
 
 #define LULL_NUMERICS_CLASS "canon-1"
+#define LULL_NUMERICS_CLASS_Q8 "canon-1/kv-q8" /* with keys and values of 8 bits */
 
 /* ---- panels ---------------------------------------------------------------------------------- */
 
@@ -164,6 +165,45 @@ typedef void (*lull_attend_fn)(const lull_attend_args *a);
 typedef void (*lull_attend_join_fn)(float *m, float *l, float *o, float m2, float l2,
                                     const float *o2, int d);
 
+/* ---- keys and values of 8 bits (class canon-1/kv-q8) ------------------------------------------- */
+
+/* Store a head's key or value x [d] as position `at` of a page's K or V (kv_layout.h); d is a multiple
+ * of 32. x is limited to ±65504 (a NaN becomes 65504). For each 32 values, a the largest |x|:
+ *   s = f16(a / 127), to nearest even;  q = rint(x (1 / s)), limited to ±127; 0 when s is 0. */
+typedef void (*lull_kv_store_q8_fn)(const float *x, int d, int at, uint8_t *part);
+
+/* A query in 15 bits, in two planes of int8. With a the largest |q|: c = rint(q (16256 / a)),
+ * s = a / 16256; all 0 when a is below 2^-110. c = 128 high + low with -64 <= low < 64. When a is not
+ * finite, c is 0 and s is a, so that it shows in the logits. A record, offsets in bytes:
+ *   0   i8 high[d], i8 low[d]
+ *   2d  i32 shift[d / 32]  -128 (sum of c): takes off what codes of keys have on
+ *   …   f32 s */
+static inline size_t lull_query_q8_bytes(int d)
+{
+    return (2 * (size_t)d + 4 * ((size_t)d / 32 + 1) + 63) / 64 * 64;
+}
+typedef void (*lull_query_q8_fn)(const float *q, int d, uint8_t *record);
+
+/* As lull_attend_fn, of such queries over such a page. For each query:
+ *   s_j: acc = 0, then for blocks b of 32 dimensions in ascending order acc = fma(i, k scale, acc) with
+ *        i the exact sum of c times the key's codes;  s_j = acc s
+ *   M, c, p_j, l, m as there
+ *   for each block b: w_j = p_j (v scale), top the largest of them over the page; when top < 2^-100
+ *        o_i = o_i c; else u_j = rint(w_j (16383 / top)), i the exact sum of u_j times the value's codes,
+ *        o_i = fma(i, top / 16383, o_i c)
+ * Sums are rounded to binary32. 14 bits against the largest weight of a page: a flat distribution loses
+ * nothing. */
+typedef struct lull_attend_q8_args {
+    const uint8_t *queries; /* [n_q] records of lull_query_q8_bytes(d) */
+    const uint8_t *k, *v;
+    const uint8_t *next_k, *next_v; /* the page that comes next, to fetch ahead; may be k, v */
+    const int16_t *lo, *hi;
+    float *m, *l, *o;
+    size_t o_stride;
+    int n_q, d;
+} lull_attend_q8_args;
+typedef void (*lull_attend_q8_fn)(const lull_attend_q8_args *a);
+
 /* The 16-striped sum: stripe i adds the terms i, i+16, i+32, … in that order from 0; then stripes
  * i and i+8 are added, i and i+4, i and i+2, 0 and 1. exp: docs/numerics.md; below -87 it is 0,
  * above 88 it is exp(88). */
@@ -180,6 +220,9 @@ typedef struct lull_kernels {
     lull_kv_store_fn kv_store;
     lull_attend_fn attend;
     lull_attend_join_fn attend_join;
+    lull_kv_store_q8_fn k_store_q8, v_store_q8;
+    lull_query_q8_fn query_q8;
+    lull_attend_q8_fn attend_q8;
 } lull_kernels;
 
 /* The table of a level; static, never NULL for a level that lull_cpu_level_parse accepts. */

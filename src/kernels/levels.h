@@ -19,6 +19,11 @@
     void lull_attend_##L(const lull_attend_args *a);                                               \
     void lull_attend_join_##L(float *m, float *l, float *o, float m2, float l2, const float *o2,   \
                               int d);
+#define LULL_ATTENTION_Q8_KERNELS(L)                                                               \
+    void lull_k_store_q8_##L(const float *x, int d, int at, uint8_t *part);                        \
+    void lull_v_store_q8_##L(const float *x, int d, int at, uint8_t *part);                        \
+    void lull_query_q8_##L(const float *q, int d, uint8_t *record);                                \
+    void lull_attend_q8_##L(const lull_attend_q8_args *a);
 #define LULL_PANEL_KERNELS(L)                                                                      \
     void lull_quantize_##L(const float *x, int n, int n_tokens, int t, uint8_t *panel);
 #define LULL_GATE_KERNELS(L)                                                                      \
@@ -33,12 +38,14 @@
 LULL_ELEMENTWISE_KERNELS(ref)
 LULL_ATTENTION_KERNELS(ref)
 LULL_PANEL_KERNELS(ref)
+LULL_ATTENTION_Q8_KERNELS(ref)
 LULL_GATE_KERNELS(ref)
 LULL_GEMM_KERNELS(ref)
 #if defined(__x86_64__)
 LULL_ELEMENTWISE_KERNELS(avx2)
 LULL_ATTENTION_KERNELS(avx2)
 LULL_PANEL_KERNELS(avx2)
+LULL_ATTENTION_Q8_KERNELS(avx2)
 LULL_GATE_KERNELS(avx2)
 LULL_GEMM_KERNELS(avx2)
 LULL_WIDE_KERNELS(avx2)
@@ -46,11 +53,13 @@ LULL_ROOF_KERNELS(avx2)
 LULL_ELEMENTWISE_KERNELS(avx512)
 LULL_ATTENTION_KERNELS(avx512)
 LULL_PANEL_KERNELS(avx512)
+LULL_ATTENTION_Q8_KERNELS(avx512)
 LULL_GATE_KERNELS(avx512)
 LULL_GEMM_KERNELS(avx512)
 LULL_WIDE_KERNELS(avx512)
 LULL_ROOF_KERNELS(avx512)
 LULL_GEMM_KERNELS(avx512vnni)
+LULL_ATTENTION_Q8_KERNELS(avx512vnni)
 LULL_WIDE_KERNELS(avx512vnni)
 LULL_WIDE_KERNELS(amx)
 LULL_ROOF_KERNELS(avx512vnni)
@@ -58,6 +67,7 @@ LULL_ROOF_KERNELS(avx512vnni)
 LULL_ELEMENTWISE_KERNELS(neon)
 LULL_ATTENTION_KERNELS(neon)
 LULL_PANEL_KERNELS(neon)
+LULL_ATTENTION_Q8_KERNELS(neon)
 LULL_GATE_KERNELS(neon)
 LULL_GEMM_KERNELS(neon)
 LULL_WIDE_KERNELS(neon)

@@ -147,6 +147,18 @@ ALWAYS_INLINE vi vi_add(vi a, vi b)
 {
     return _mm512_add_epi32(a, b);
 }
+ALWAYS_INLINE vi vi_sub(vi a, vi b)
+{
+    return _mm512_sub_epi32(a, b);
+}
+ALWAYS_INLINE vi vi_max(vi a, vi b)
+{
+    return _mm512_max_epi32(a, b);
+}
+ALWAYS_INLINE int32_t vi_top(vi a)
+{
+    return _mm512_reduce_max_epi32(a);
+}
 ALWAYS_INLINE vi vi_mul(vi a, vi b)
 {
     return _mm512_mullo_epi32(a, b);
@@ -154,6 +166,11 @@ ALWAYS_INLINE vi vi_mul(vi a, vi b)
 ALWAYS_INLINE vi vi_shl(vi a, int n)
 {
     return _mm512_slli_epi32(a, (unsigned)n);
+}
+/* Signed lanes: towards minus infinity. */
+ALWAYS_INLINE vi vi_sra(vi a, int n)
+{
+    return _mm512_srai_epi32(a, (unsigned)n);
 }
 ALWAYS_INLINE vi vi_shl16(vi a, int n)
 {
@@ -358,6 +375,20 @@ ALWAYS_INLINE vi vi_add(vi a, vi b)
 {
     return _mm256_add_epi32(a, b);
 }
+ALWAYS_INLINE vi vi_sub(vi a, vi b)
+{
+    return _mm256_sub_epi32(a, b);
+}
+ALWAYS_INLINE vi vi_max(vi a, vi b)
+{
+    return _mm256_max_epi32(a, b);
+}
+ALWAYS_INLINE int32_t vi_top(vi a)
+{
+    __m128i x = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    x = _mm_max_epi32(x, _mm_shuffle_epi32(x, 0x4e));
+    return _mm_cvtsi128_si32(_mm_max_epi32(x, _mm_shuffle_epi32(x, 0xb1)));
+}
 ALWAYS_INLINE vi vi_mul(vi a, vi b)
 {
     return _mm256_mullo_epi32(a, b);
@@ -365,6 +396,10 @@ ALWAYS_INLINE vi vi_mul(vi a, vi b)
 ALWAYS_INLINE vi vi_shl(vi a, int n)
 {
     return _mm256_slli_epi32(a, n);
+}
+ALWAYS_INLINE vi vi_sra(vi a, int n)
+{
+    return _mm256_srai_epi32(a, n);
 }
 ALWAYS_INLINE vi vi_shl16(vi a, int n)
 {
@@ -441,6 +476,14 @@ ALWAYS_INLINE vi vi_sign8(vi b, vi w)
 #endif
 
 #if defined(__x86_64__)
+/* Four bytes in every lane. */
+ALWAYS_INLINE vi vi_all_fours(const void *p)
+{
+    int32_t four;
+    __builtin_memcpy(&four, p, 4);
+    return vi_all(four);
+}
+
 /* The 16 stripes of a sum, folded 8-4-2-1; stripes [16 / LANES]. */
 ALWAYS_INLINE float vf_fold(const vf *stripes)
 {

@@ -126,6 +126,22 @@ ALWAYS_INLINE vi vi_mul(vi a, vi b)
 {
     return vmulq_s32(a, b);
 }
+ALWAYS_INLINE vi vi_sub(vi a, vi b)
+{
+    return vsubq_s32(a, b);
+}
+ALWAYS_INLINE vi vi_max(vi a, vi b)
+{
+    return vmaxq_s32(a, b);
+}
+ALWAYS_INLINE int32_t vi_top(vi a)
+{
+    return vmaxvq_s32(a);
+}
+ALWAYS_INLINE vi vi_sra(vi a, int n)
+{
+    return vshlq_s32(a, vdupq_n_s32(-n));
+}
 ALWAYS_INLINE vi vi_shl(vi a, int n)
 {
     return vshlq_s32(a, vdupq_n_s32(n));

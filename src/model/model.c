@@ -302,7 +302,8 @@ static void check_all_used(lull_builder *b)
     }
 }
 
-lull_status lull_model_core_new(lull_gguf *gguf, lull_model_core **out, lull_error *err)
+lull_status lull_model_core_new(lull_gguf *gguf, lull_kv_kind kv, lull_model_core **out,
+                                lull_error *err)
 {
     *out = NULL;
     lull_model_core *m = calloc(1, sizeof *m);
@@ -316,6 +317,11 @@ lull_status lull_model_core_new(lull_gguf *gguf, lull_model_core **out, lull_err
     if (!b.is_used || !b.g) lull_builder_fail(&b, LULL_ENOMEM, "out of memory");
     const lull_family *family = b.st == LULL_OK ? find_family(&b) : NULL;
     if (b.st == LULL_OK) family->configure(&b, &m->config);
+    if (b.st == LULL_OK && kv == LULL_KV_Q8 && m->config.d_head % LULL_KV_Q8_COLS != 0)
+        lull_builder_fail(&b, LULL_EUNSUPPORTED,
+                          "keys and values of 8 bits need heads of a multiple of %d dimensions; "
+                          "these have %d: use f16",
+                          LULL_KV_Q8_COLS, m->config.d_head);
     if (b.st == LULL_OK) family->build(&b, &m->config);
     if (b.st == LULL_OK) check_all_used(&b);
     free(b.is_used);
@@ -326,7 +332,7 @@ lull_status lull_model_core_new(lull_gguf *gguf, lull_model_core **out, lull_err
         return b.st;
     }
     const lull_config *c = &m->config;
-    lull_kv_layout_init(&m->kv, c->n_layer, c->n_kv, c->d_head, c->is_sliding);
+    lull_kv_layout_init(&m->kv, kv, c->n_layer, c->n_kv, c->d_head, c->is_sliding);
     *out = m;
     return LULL_OK;
 }

@@ -60,12 +60,14 @@ typedef struct lull_load_options {
     void *user;
 } lull_load_options;
 
-/* Read hyper-parameters, check tensors, build and lower the graph. Takes gguf, also on failure.
- *   LULL_EUNSUPPORTED  an architecture, option or tensor that lull does not run (named)
+/* Read hyper-parameters, check tensors, build and lower the graph. Takes gguf, also on failure. kv is
+ * LULL_KV_F16 or LULL_KV_Q8.
+ *   LULL_EUNSUPPORTED  an architecture, option or tensor that lull does not run (named), or a width of
+ *                      heads that the kind of keys and values does not have
  *   LULL_ECORRUPT      a hyper-parameter or tensor shape that contradicts another (named)
  *   LULL_ENOTFOUND     a tensor or key is missing (named);  LULL_ENOMEM */
-LULL_NODISCARD lull_status lull_model_core_new(lull_gguf *gguf, lull_model_core **out,
-                                               lull_error *err);
+LULL_NODISCARD lull_status lull_model_core_new(lull_gguf *gguf, lull_kv_kind kv,
+                                               lull_model_core **out, lull_error *err);
 void lull_model_core_free(lull_model_core *m);
 
 /* Get the matrices into their packed form: mapped from the cache when it holds them, else packed
