@@ -8,15 +8,6 @@
 #include "gemm_simd.h"
 #include "levels.h"
 
-/* The widened codes of a block, [8] groups, so that the groups that a token multiplies twice can be
- * found by number. Those of wide formats lie in the tile already. */
-ALWAYS_INLINE const uint8_t *widen_groups(format f, const uint8_t *block, int h, uint8_t *room)
-{
-    if (f.is_wide) return block + h;
-    UNROLL for (int j = 0; j < 8; j++) vi_save(room + 64 * j, load_group(f, block, h, j));
-    return room;
-}
-
 /* Only vpdpbusd takes codes of 8 bits as they lie there. The other ways to multiply make them
  * signed, which takes their offset off; codes of fewer bits are the same either way. */
 #if defined(HAS_DOT4) && !defined(DOT4_IS_SIGNED)
@@ -31,42 +22,66 @@ ALWAYS_INLINE vi load_codes(format f, const uint8_t *group)
     return f.n_bits == 8 && MAKES_SIGNED ? vi_xor(w, vi_all_bytes(128)) : w;
 }
 
-/* The group of codes that is outlying in half i of token t, and its high plane. */
-ALWAYS_INLINE vi load_outlying(format f, const uint8_t *groups, const uint8_t *px, int T, int i,
-                               int t, vi *x)
+/* What is computed at once: n_t tokens from t0 of a panel of T, by n_v vectors of rows from lane
+ * offset h (bytes) of a tile. Sums are [n_t][n_v]. With 16 registers the integer sums of a patch fill
+ * them, and the rows' accumulators stay in memory, which costs a load and a store a block. */
+typedef struct patch {
+    int T, t0, n_t, h, n_v;
+} patch;
+
+enum {
+    PATCH_MAX = 12,
+    TOKENS_AT_ONCE = N_REGISTERS == 16 ? 4 : 12, /* divides the larger panels */
+    ACC_IN_MEMORY = N_REGISTERS == 16
+};
+
+/* The widened codes of a block, [8] groups, so that the groups that a token multiplies twice can be
+ * found by number. Those of wide formats lie in the tile already. */
+ALWAYS_INLINE const uint8_t *widen_groups(format f, patch p, const uint8_t *block, uint8_t *room)
 {
-    int32_t group;
-    __builtin_memcpy(&group, px + LULL_PANEL_GROUP * T + 4 * (i * T + t), 4);
-    *x = vi_all_fours(px + LULL_PANEL_HIGH * T + 4 * (i * T + t));
-    return load_codes(f, groups + 64 * group);
+    if (f.is_wide) return block + p.h;
+    UNROLL for (int j = 0; j < 8; j++) UNROLL for (int v = 0; v < p.n_v; v++)
+        vi_save(room + 64 * j + 4 * LANES * v, load_group(f, block, p.h + 4 * LANES * v, j));
+    return room;
 }
 
-/* add_low: sum[k] += codes of groups j0 .. j0+n-1 times the low plane of tokens t0 .. t0+n_t-1.
- * sum_high: 128 times the products of the high planes of token t in halves from .. end-1.
- * Offsets are not taken off, but for those of load_codes. */
+/* The high plane of token t in half i, and the offset of the group of codes that it multiplies. */
+ALWAYS_INLINE vi load_high(patch p, const uint8_t *px, int i, int t, int *at)
+{
+    __builtin_memcpy(at, px + LULL_PANEL_GROUP * p.T + 4 * (i * p.T + t), 4);
+    *at *= 64;
+    return vi_all_fours(px + LULL_PANEL_HIGH * p.T + 4 * (i * p.T + t));
+}
+
+/* sum_codes: sums of codes times q over n_halves of a block, from half on: of the low plane, and 128
+ * times those of the high one. Offsets are not taken off, but for those of load_codes. */
 #if defined(HAS_DOT4)
 
-ALWAYS_INLINE void add_low(format f, const uint8_t *groups, int j0, int n, const uint8_t *low,
-                           int t0, int n_t, vi *sum)
+ALWAYS_INLINE void sum_codes(format f, patch p, const uint8_t *groups, const uint8_t *px, int half,
+                             int n_halves, vi *sum)
 {
-    UNROLL for (int j = j0; j < j0 + n; j++)
+    UNROLL for (int k = 0; k < p.n_t; k++)
     {
-        vi w = load_codes(f, groups + 64 * j);
-        UNROLL for (int k = 0; k < n_t; k++) sum[k] =
-            vi_dot4(sum[k], w, vi_all_fours(low + 32 * (t0 + k) + 4 * j));
+        UNROLL for (int v = 0; v < p.n_v; v++) sum[k * p.n_v + v] = vi_zero();
+        UNROLL for (int i = 0; i < n_halves; i++)
+        {
+            int at;
+            vi x = load_high(p, px, half + i, p.t0 + k, &at);
+            UNROLL for (int v = 0; v < p.n_v; v++)
+            {
+                vi w = load_codes(f, groups + at + 4 * LANES * v);
+                sum[k * p.n_v + v] = vi_dot4(sum[k * p.n_v + v], w, x);
+            }
+        }
+        UNROLL for (int v = 0; v < p.n_v; v++) sum[k * p.n_v + v] = vi_shl(sum[k * p.n_v + v], 7);
     }
-}
-
-ALWAYS_INLINE vi sum_high(format f, const uint8_t *groups, const uint8_t *px, int T, int from,
-                          int end, int t)
-{
-    vi sum = vi_zero(), x;
-    UNROLL for (int i = from; i < end; i++)
+    groups += 64 * 4 * half, px += 4 * 4 * half;
+    UNROLL for (int j = 0; j < 4 * n_halves; j++) UNROLL for (int v = 0; v < p.n_v; v++)
     {
-        vi w = load_outlying(f, groups, px, T, i, t, &x);
-        sum = vi_dot4(sum, w, x);
+        vi w = load_codes(f, groups + 64 * j + 4 * LANES * v);
+        UNROLL for (int k = 0; k < p.n_t; k++) sum[k * p.n_v + v] =
+            vi_dot4(sum[k * p.n_v + v], w, vi_all_fours(px + 32 * (p.t0 + k) + 4 * j));
     }
-    return vi_shl(sum, 7);
 }
 
 #else
@@ -78,119 +93,137 @@ ALWAYS_INLINE vi mul_pairs(format f, vi w, vi x)
     return vi_mul_pairs(vi_abs8(w), vi_sign8(x, w));
 }
 
-ALWAYS_INLINE void add_low(format f, const uint8_t *groups, int j0, int n, const uint8_t *low,
-                           int t0, int n_t, vi *sum)
+/* Compilers add what they know to be a sum of many up in a tree, for which there are too few
+ * registers. They must not know. */
+#define KEEP(x) __asm__("" : "+x"(x))
+
+/* Sums of n groups from j0: of pairs in 16 bits, then widened. */
+ALWAYS_INLINE void add_low(format f, patch p, const uint8_t *groups, int j0, int n, int is_first,
+                           const uint8_t *px, vi *sum)
+{
+    vi part[PATCH_MAX];
+    UNROLL for (int j = j0; j < j0 + n; j++)
+    {
+        vi w[16 / LANES];
+        UNROLL for (int v = 0; v < p.n_v; v++) w[v] =
+            load_codes(f, groups + 64 * j + 4 * LANES * v);
+        UNROLL for (int k = 0; k < p.n_t; k++)
+        {
+            vi x = vi_all_fours(px + 32 * (p.t0 + k) + 4 * j);
+            UNROLL for (int v = 0; v < p.n_v; v++)
+            {
+                vi product = mul_pairs(f, w[v], x), *to = &part[k * p.n_v + v];
+                *to = j == j0 ? product : vi_add16(*to, product);
+                KEEP(*to);
+            }
+        }
+    }
+    /* … and what comes after the sums is not loaded before them. */
+    if (ACC_IN_MEMORY) __asm__ volatile("" : : : "memory");
+    UNROLL for (int k = 0; k < p.n_t * p.n_v; k++)
+    {
+        vi widened = vi_widen_pairs(part[k], 1);
+        sum[k] = is_first ? widened : vi_add(sum[k], widened);
+    }
+}
+
+ALWAYS_INLINE void sum_codes(format f, patch p, const uint8_t *groups, const uint8_t *px, int half,
+                             int n_halves, vi *sum)
 {
     /* A pair adds at most 2 · 127 · code: 15 · 254 · 8, 31 · 254 · 4 and 63 · 254 · 2 stay below
      * 32,768, and so does 128 · 254. */
-    int n_pairs = f.n_bits <= 4 ? 8 : f.n_bits == 5 ? 4 : f.n_bits == 6 ? 2 : 1;
-    if (n_pairs > n) n_pairs = n;
-    UNROLL for (int j1 = j0; j1 < j0 + n; j1 += n_pairs)
+    int n = f.n_bits <= 4 ? 8 : f.n_bits == 5 ? 4 : f.n_bits == 6 ? 2 : 1;
+    if (n > 4 * n_halves) n = 4 * n_halves;
+    UNROLL for (int j = 0; j < 4 * n_halves; j += n)
+        add_low(f, p, groups, 4 * half + j, n, j == 0, px, sum);
+    UNROLL for (int k = 0; k < p.n_t; k++)
     {
-        vi part[LULL_PANEL_MAX];
-        UNROLL for (int j = j1; j < j1 + n_pairs; j++)
+        int at, at2;
+        vi x = load_high(p, px, half, p.t0 + k, &at),
+           x2 = load_high(p, px, half + n_halves - 1, p.t0 + k, &at2);
+        UNROLL for (int v = 0; v < p.n_v; v++)
         {
-            vi w = load_codes(f, groups + 64 * j);
-            UNROLL for (int k = 0; k < n_t; k++)
-            {
-                vi product = mul_pairs(f, w, vi_all_fours(low + 32 * (t0 + k) + 4 * j));
-                part[k] = j == j1 ? product : vi_add16(part[k], product);
+            vi *to = &sum[k * p.n_v + v];
+            vi high = mul_pairs(f, load_codes(f, groups + at + 4 * LANES * v), x);
+            if (n_halves == 2) {
+                vi second = mul_pairs(f, load_codes(f, groups + at2 + 4 * LANES * v), x2);
+                /* Four products of a code of 6 bits stay within 16 bits, those of 8 do not. */
+                if (f.n_bits != 8)
+                    high = vi_add16(high, second);
+                else
+                    *to = vi_add(*to, vi_widen_pairs(second, 128));
             }
+            *to = vi_add(*to, vi_widen_pairs(high, 128));
         }
-        UNROLL for (int k = 0; k < n_t; k++) sum[k] = vi_add(sum[k], vi_widen_pairs(part[k], 1));
     }
-}
-
-ALWAYS_INLINE vi sum_high(format f, const uint8_t *groups, const uint8_t *px, int T, int from,
-                          int end, int t)
-{
-    vi x, w = load_outlying(f, groups, px, T, from, t, &x), first = mul_pairs(f, w, x);
-    if (end - from == 1) return vi_widen_pairs(first, 128);
-    w = load_outlying(f, groups, px, T, from + 1, t, &x);
-    vi second = mul_pairs(f, w, x);
-    /* Four products of a code of 6 bits stay within 16 bits, those of 8 bits do not. */
-    if (f.n_bits != 8) return vi_widen_pairs(vi_add16(first, second), 128);
-    return vi_add(vi_widen_pairs(first, 128), vi_widen_pairs(second, 128));
 }
 
 #endif
 
-/* Rows at lane offset h (0, or 32 for the upper half with 8 lanes), tokens t0 .. t0+n_t-1 of a
- * panel of T. */
-ALWAYS_INLINE void dot_rows(format f, int T, int h, int t0, int n_t, const uint8_t *tile,
-                            const uint8_t *panel, int n_cols, float *out)
+ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8_t *panel,
+                             int n_cols, float *out)
 {
-    int row =
-        h /
-        4; /* first of the rows: scales of one byte a row stand at that index, f16 at twice that */
+    /* The first of the rows: scales of one byte a row stand at that index, f16 at twice that. */
+    int row = p.h / 4, n_sums = p.n_t * p.n_v;
     int takes_offset = f.offset != 0 && !(f.n_bits == 8 && MAKES_SIGNED);
-    vf acc[LULL_PANEL_MAX];
-    UNROLL for (int k = 0; k < n_t; k++) acc[k] = vf_zero();
-    block_scales scales = {.d = vf_zero(), .d_min = vf_zero()};
+    float *to[PATCH_MAX];
+    vf acc[PATCH_MAX];
+    UNROLL for (int k = 0; k < n_sums; k++)
+    {
+        to[k] = out + (p.t0 + k / p.n_v) * LULL_TILE_ROWS + row + LANES * (k % p.n_v);
+        acc[k] = vf_zero();
+        if (ACC_IN_MEMORY) vf_store(to[k], acc[k]);
+    }
+    block_scales scales[16 / LANES] = {0};
     const uint8_t *block = tile, *px = panel;
     for (int b = 0; b < n_cols / LULL_BLOCK_COLS;
-         b++, block += f.block_bytes, px += lull_panel_block_bytes(T)) {
+         b++, block += f.block_bytes, px += lull_panel_block_bytes(p.T)) {
         if (f.is_super && b % LULL_SUPER_BLOCKS == 0) {
-            load_super_scales(f, block, row, &scales);
+            UNROLL for (int v = 0; v < p.n_v; v++)
+                load_super_scales(f, block, row + LANES * v, &scales[v]);
             block += f.super_bytes;
         }
-        const float *s = (const float *)(px + LULL_PANEL_S * T) + t0, *sm = s + T;
-        const int32_t *neg = (const int32_t *)(px + LULL_PANEL_NEG * T) + t0;
+        const float *s = (const float *)(px + LULL_PANEL_S * p.T) + p.t0, *sm = s + p.T;
+        const int32_t *neg = (const int32_t *)(px + LULL_PANEL_NEG * p.T) + p.t0;
         _Alignas(64) uint8_t room[8 * 64];
-        const uint8_t *groups = widen_groups(f, block, h, room);
-        load_block_scales(f, block + f.codes_bytes, row, &scales);
-        vi sum[LULL_PANEL_MAX], total[LULL_PANEL_MAX];
-        if (!f.is_split) {
-            UNROLL for (int k = 0; k < n_t; k++)
-            {
-                total[k] = sum_high(f, groups, px, T, 0, 2, t0 + k);
-                if (takes_offset)
-                    total[k] = vi_add(total[k], vi_all((neg[k] + neg[T + k]) * f.offset));
-            }
-            add_low(f, groups, 0, 8, px, t0, n_t, total);
-        }
+        const uint8_t *groups = widen_groups(f, p, block, room);
+        vi total[PATCH_MAX];
         /* The halves of split blocks times their integer scales; exact in int32. */
-        int n_halves = f.is_split ? 2 : 0;
-        UNROLL for (int i = 0; i < n_halves; i++)
+        int n_parts = f.is_split ? 2 : 1;
+        UNROLL for (int i = 0; i < n_parts; i++)
         {
-            UNROLL for (int k = 0; k < n_t; k++)
+            vi sum[PATCH_MAX];
+            sum_codes(f, p, groups, px, i, 2 / n_parts, sum);
+            if (i == 0)
+                UNROLL for (int v = 0; v < p.n_v; v++)
+                    load_block_scales(f, block + f.codes_bytes, row + LANES * v, &scales[v]);
+            UNROLL for (int k = 0; k < n_sums; k++)
             {
-                sum[k] = sum_high(f, groups, px, T, i, i + 1, t0 + k);
-                if (takes_offset) sum[k] = vi_add(sum[k], vi_all(neg[i * T + k] * f.offset));
-            }
-            add_low(f, groups, 4 * i, 4, px, t0, n_t, sum);
-            UNROLL for (int k = 0; k < n_t; k++)
-            {
-                vi scaled = vi_mul(sum[k], scales.whole[i]);
-                total[k] = i == 0 ? scaled : vi_add(total[k], scaled);
+                int t = k / p.n_v, sum_of_q = f.is_split ? neg[i * p.T + t] : neg[t] + neg[p.T + t];
+                if (takes_offset) sum[k] = vi_add(sum[k], vi_all(sum_of_q * f.offset));
+                if (f.is_split) sum[k] = vi_mul(sum[k], scales[k % p.n_v].whole[i]);
+                total[k] = i == 0 ? sum[k] : vi_add(total[k], sum[k]);
             }
         }
-        UNROLL for (int k = 0; k < n_t; k++) acc[k] =
-            add_block(f, &scales, total[k], s[k], sm[k], neg[k], neg[T + k], acc[k]);
+        UNROLL for (int k = 0; k < n_sums; k++)
+        {
+            int t = k / p.n_v;
+            if (ACC_IN_MEMORY) acc[k] = vf_load(to[k]);
+            acc[k] = add_block(f, &scales[k % p.n_v], total[k], s[t], sm[t], neg[t], neg[p.T + t],
+                               acc[k]);
+            if (ACC_IN_MEMORY) vf_store(to[k], acc[k]);
+        }
     }
-    UNROLL for (int k = 0; k < n_t; k++) vf_store(out + (t0 + k) * LULL_TILE_ROWS + row, acc[k]);
-}
-
-#if defined(HAS_DOT4)
-enum { SUMS_PAIRS = 0 };
-#else
-enum { SUMS_PAIRS = 1 };
-#endif
-
-/* How many tokens go together so that their sums stay in registers. */
-ALWAYS_INLINE int tokens_at_once(format f, int T)
-{
-    int most = N_REGISTERS == 16 ? (f.is_split ? 2 : 4) : !SUMS_PAIRS ? 12 : f.is_split ? 4 : 8;
-    if (T <= most) return T;
-    return T % most == 0 ? most : T % 4 == 0 ? 4 : 2;
+    UNROLL for (int k = 0; k < n_sums; k++) vf_store(to[k], acc[k]);
 }
 
 ALWAYS_INLINE void dot_quantized(format f, int T, const uint8_t *tile, const uint8_t *panel,
                                  int n_cols, float *out)
 {
-    int n_t = tokens_at_once(f, T);
-    for (int h = 0; h < 64; h += 4 * LANES)
-        for (int t0 = 0; t0 < T; t0 += n_t) dot_rows(f, T, h, t0, n_t, tile, panel, n_cols, out);
+    int n_t = T < TOKENS_AT_ONCE ? T : TOKENS_AT_ONCE, n_v = LANES == 8 ? 2 : 1;
+    for (int h = 0; h < 64; h += 4 * LANES * n_v)
+        for (int t0 = 0; t0 < T; t0 += n_t)
+            dot_patch(f, (patch){T, t0, n_t, h, n_v}, tile, panel, n_cols, out);
 }
 
 /* ---- float weights --------------------------------------------------------------------------- */
@@ -205,7 +238,7 @@ ALWAYS_INLINE vf load_weight(lull_dtype t, const uint8_t *tile, size_t i)
 ALWAYS_INLINE void dot_float(lull_dtype t, int T, const uint8_t *tile, const uint8_t *panel,
                              int n_cols, float *out)
 {
-    int most = N_REGISTERS == 16 ? 4 : 12, n_t = T <= most ? T : T % most == 0 ? most : 4;
+    int n_t = T < TOKENS_AT_ONCE ? T : TOKENS_AT_ONCE;
     const float *x = (const float *)panel;
     for (int row = 0; row < LULL_TILE_ROWS; row += LANES)
         for (int t0 = 0; t0 < T; t0 += n_t) {
