@@ -200,12 +200,27 @@ class Run(Case):
     def answer(self, model, *args):
         return self.lull.json("run", model, *args)
 
+    def test_draft(self):
+        """Guesses change nothing but the time."""
+        text = "the cat sat on the mat and " * 6
+        args = ("run", self.bpe, "--raw", "-p", text, "-n", 60, "--ignore-eos", "--temp", 0)
+        off = self.lull.json(*args, "--draft", "off")
+        self.assertNotIn("drafted", off["timings"])
+        for draft in ("auto", "1", "11", "500"):
+            out = self.lull.json(*args, "--draft", draft)
+            self.assertEqual(out["tokens"], off["tokens"])
+            self.assertLessEqual(out["timings"]["accepted"], out["timings"]["drafted"])
+        for wrong in ("x", "-1", "3x"):
+            self.fails(2, "--draft takes", *args, "--draft", wrong)
+
     def test_json(self):
         for model in self.models:
             for flags in ([], ["--raw"]):
                 out = self.answer(model, "-p", "Hello", "-n", 5, "--ignore-eos", *flags)
                 self.assertEqual(list(out), ["text", "tokens", "prompt_tokens", "finish_reason",
                                              "timings", "reused_tokens", "computed_tokens"])
+                for guesses in ("drafted", "accepted"):
+                    out["timings"].pop(guesses, None)
                 self.assertEqual(list(out["timings"]), ["load_ms", "prompt_ms", "prompt_tok_s",
                                                         "first_token_ms", "gen_ms", "gen_tok_s"])
                 for key, value in out["timings"].items():

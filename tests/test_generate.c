@@ -555,6 +555,98 @@ static void test_cancel_by_thread(void **state)
     lull_model_close(m);
 }
 
+/* ---- drafts ---------------------------------------------------------------------------------- */
+
+enum { DRAFT_TOKENS = 400, DRAFT_PROMPT = 90 };
+
+typedef struct drafted {
+    output o;
+    lull_generate_result r;
+    int32_t tokens[DRAFT_TOKENS];
+    size_t n_tokens;
+    float next[2][4096]; /* logits after the last token, and after one more */
+} drafted;
+
+/* A prompt that says all three times, so that there is much to guess from. kind: 0 greedy, 1 nearly so, 2
+ * warm with penalties, 3 with a stop string, 4 cancelled by the callback. */
+static void generate_drafted(lull_model *m, int kind, size_t n_ctx, size_t most, int draft,
+                             drafted *d)
+{
+    int32_t tokens[DRAFT_PROMPT];
+    int n_vocab = lull_model_get_info(m).n_vocab;
+    fill_tokens(tokens, DRAFT_PROMPT / 3, n_vocab, 77);
+    for (int i = DRAFT_PROMPT / 3; i < DRAFT_PROMPT; i++) tokens[i] = tokens[i - DRAFT_PROMPT / 3];
+    lull_session *s = new_session(m, n_ctx);
+    OK(lull_session_eval(s, tokens, DRAFT_PROMPT, NULL, err));
+    d->o = (output){.cancel_at = kind == 4 ? 37 : SIZE_MAX};
+    lull_generate_options g = options_for(&d->o, most);
+    g.draft = draft;
+    g.ignore_eog = true;
+    if (kind == 1) g.sampling.temperature = 0.05f;
+    if (kind == 2) {
+        sample_warm(&g, 3);
+        g.sampling.temperature = 0.3f;
+        g.sampling.repeat_penalty = 1.05f;
+    }
+    d->o.cancel_at = kind == 4 ? 37 : SIZE_MAX;
+    static const char *const stop[] = {"\x01\x02\x03 never"};
+    if (kind == 3) {
+        g.stop = stop;
+        g.n_stop = 1;
+    }
+    OK(lull_generate(s, &g, &d->r, err));
+    d->n_tokens = lull_session_n_tokens(s);
+    memcpy(d->tokens, lull_session_tokens(s), d->n_tokens * sizeof *d->tokens);
+    const float *row;
+    if (lull_session_room(s) >= 2) {
+        OK(lull_session_eval(s, tokens, 1, &row, err));
+        memcpy(d->next[0], row, (size_t)n_vocab * sizeof *row);
+        /* Sleeping sessions and forks see the pages: what waits is evaluated, and no more. */
+        lull_session *fork;
+        OK(lull_session_fork(s, SIZE_MAX, &fork, err));
+        OK(lull_session_eval(fork, tokens + 1, 1, &row, err));
+        memcpy(d->next[1], row, (size_t)n_vocab * sizeof *row);
+        lull_session_free(fork);
+    }
+    lull_session_free(s);
+}
+
+/* Guesses change nothing that can be seen: not where they are right, nor where they are wrong, nor where
+ * the text ends among them. */
+static void test_drafts(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {LLAMA, GEMMA};
+    static const int drafts[] = {0, 1, 3, 4, 11};
+    static drafted want, got;
+    size_t n_drafted = 0, n_accepted = 0;
+    for (int k = 0; k < 2; k++) {
+        lull_model *m = open_model(paths[k], NULL, 2);
+        for (int kind = 0; kind < 5; kind++)
+            for (size_t n_ctx = 130; n_ctx <= DRAFT_TOKENS; n_ctx += 134)
+                for (int i = 0; i < 5; i++) {
+                    size_t most = i % 2 ? SIZE_MAX : 20 + n_ctx % 50;
+                    memset(&want, 0, sizeof want);
+                    memset(&got, 0, sizeof got);
+                    generate_drafted(m, kind, n_ctx, most, -1, &want);
+                    generate_drafted(m, kind, n_ctx, most, drafts[i], &got);
+                    assert_int_equal(want.r.n_drafted, 0);
+                    assert_int_equal(got.r.finish, want.r.finish);
+                    assert_int_equal(got.r.n_tokens, want.r.n_tokens);
+                    assert_int_equal(got.n_tokens, want.n_tokens);
+                    assert_memory_equal(got.tokens, want.tokens, sizeof want.tokens);
+                    assert_memory_equal(got.next, want.next, sizeof want.next);
+                    assert_int_equal(got.o.n_calls, want.o.n_calls);
+                    assert_memory_equal(got.o.text, want.o.text, sizeof want.o.text);
+                    n_drafted += got.r.n_drafted;
+                    n_accepted += got.r.n_accepted;
+                }
+        lull_model_close(m);
+    }
+    print_message("%zu tokens drafted, %zu of them right\n", n_drafted, n_accepted);
+    assert_true(n_accepted > 100 && n_drafted > n_accepted + 100);
+}
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /* 200 tokens after the first 50: no request at all, greedy or with every option. */
@@ -608,7 +700,7 @@ int main(void)
         cmocka_unit_test(test_stop_tokens),      cmocka_unit_test(test_eog),
         cmocka_unit_test(test_whole_characters), cmocka_unit_test(test_cancel_by_callback),
         cmocka_unit_test(test_cancel_at_stop),   cmocka_unit_test(test_cancel_by_thread),
-        cmocka_unit_test(test_no_allocation),
+        cmocka_unit_test(test_drafts),           cmocka_unit_test(test_no_allocation),
     };
     return cmocka_run_group_tests(tests, open_llama, close_llama);
 }

@@ -207,6 +207,7 @@ typedef struct lull_cmd_timings {
     size_t n_prompt;    /* tokens of the prompt */
     size_t n_evaluated; /* of them, evaluated now; the others were still in the session */
     size_t n_generated;
+    size_t n_drafted, n_accepted;       /* of the generated ones: guessed, and guessed right */
     double load_ms, wake_ms, prompt_ms; /* prompt_ms: the evaluation of n_evaluated tokens */
     double first_token_ms; /* from the start of that evaluation to the first generated token */
     double gen_ms;         /* the generation, first to last token */
@@ -244,7 +245,7 @@ int lull_interrupt_signal(void);
 
 /* ---- sampling.c ----------------------------------------------------------------------------- */
 
-enum { LULL_SAMPLING_ROWS = 19 };
+enum { LULL_SAMPLING_ROWS = 20 };
 
 typedef struct lull_sampling_values {
     float floats[7];
@@ -259,7 +260,7 @@ typedef struct lull_cmd_sampling {
     bool ignore_eog;
     lull_strings stop, bias_args;
     lull_logit_bias bias[LULL_STRINGS_CAP];
-    const char *schema_file, *gbnf_file, *regex, *choice, *loop_guard;
+    const char *schema_file, *gbnf_file, *regex, *choice, *loop_guard, *draft;
     char *grammar;                 /* owned, by lull_sampling_fini; NULL: none */
     lull_sampling_values defaults; /* what lull_sampling_is_given compares with */
 } lull_cmd_sampling;

@@ -88,6 +88,9 @@ void lull_sampling_init(lull_cmd_sampling *a, float temperature, float top_p)
          "write one of these; or a JSON array of texts"},
         {0, "loop-guard", NULL, LULL_OPT_STRING, &a->loop_guard, 0, 0, "T,L,S",
          "end when a token, line or sentence came so often (0: never)"},
+        {0, "draft", "draft-max", LULL_OPT_STRING, &a->draft, 0, 0, "auto|off|N",
+         "guess tokens from the text so far and evaluate them together, N at most: the same text, "
+         "sooner (default: auto)"},
     };
     memcpy(a->rows, rows, sizeof rows);
     lull_sampling_keep_defaults(a);
@@ -181,6 +184,20 @@ static int apply_loop_guard(const lull_cmd_sampling *a, const char *verb,
                           a->loop_guard);
 }
 
+static int apply_draft(const lull_cmd_sampling *a, const char *verb, lull_generate_options *opt)
+{
+    char *end;
+    if (!a->draft || strcmp(a->draft, "auto") == 0) return -1;
+    long n = strtol(a->draft, &end, 10);
+    if (strcmp(a->draft, "off") == 0)
+        opt->draft = -1;
+    else if (end != a->draft && !*end && n >= 0 && n <= 1000)
+        opt->draft = n == 0 ? -1 : (int)n;
+    else
+        return lull_cli_usage(verb, "--draft takes auto, off or a number, not '%s'", a->draft);
+    return -1;
+}
+
 void lull_sampling_fini(lull_cmd_sampling *a)
 {
     free(a->grammar);
@@ -213,5 +230,6 @@ int lull_sampling_apply(lull_cmd_sampling *a, const char *verb, lull_generate_op
     opt->n_stop = a->stop.n;
     opt->ignore_eog = a->ignore_eog;
     int rc = apply_loop_guard(a, verb, opt);
+    if (rc < 0) rc = apply_draft(a, verb, opt);
     return rc < 0 ? apply_grammar(a, verb, opt) : rc;
 }

@@ -30,6 +30,10 @@ json_t *lull_cmd_timings_json(const lull_cmd_timings *t)
         json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "load_ms", t->load_ms, "prompt_ms",
                   t->prompt_ms, "prompt_tok_s", lull_cmd_prompt_rate(t), "first_token_ms",
                   t->first_token_ms, "gen_ms", t->gen_ms, "gen_tok_s", lull_cmd_gen_rate(t));
+    if (object && t->n_drafted > 0) {
+        json_object_set_new(object, "drafted", json_integer((json_int_t)t->n_drafted));
+        json_object_set_new(object, "accepted", json_integer((json_int_t)t->n_accepted));
+    }
     if (object && t->wake_ms > 0) json_object_set_new(object, "wake_ms", json_real(t->wake_ms));
     return object;
 }
@@ -74,7 +78,11 @@ void lull_cmd_print_stats(const lull_model *model, const lull_session *s, const 
     lull_grid_cell(&g, "%s", "");
     lull_grid_cell(&g, "generation");
     lull_grid_cell(&g, "%s", lull_format_ms(buf, t->gen_ms));
-    count_cell(&g, t->n_generated, "", lull_cmd_gen_rate(t));
+    char guessed[64] = "";
+    if (t->n_drafted > 0)
+        snprintf(guessed, sizeof guessed, ", %zu of %zu guesses right", t->n_accepted,
+                 t->n_drafted);
+    count_cell(&g, t->n_generated, guessed, lull_cmd_gen_rate(t));
     lull_grid_print(&g, stderr, false);
     lull_grid_fini(&g);
 }

@@ -346,6 +346,9 @@ typedef struct lull_generate_options {
                              lull_generate_more; otherwise it is handed out */
     bool shows_control; /* the text has the names of control tokens, but for the end: for who takes
                              replies apart */
+    int draft; /* tokens that are guessed at once from what stands in the session, and evaluated together:
+                * the same result, sooner where texts repeat. 0: as many as pay; -1: none; else at most so
+                * many. Not under a grammar. */
     lull_text_fn on_text; /* may be NULL */
     void *user;
 } lull_generate_options;
@@ -357,6 +360,7 @@ typedef struct lull_generate_result {
     lull_finish finish;
     size_t n_tokens; /* generated, an end token included */
     double first_ms, total_ms;
+    size_t n_drafted, n_accepted; /* guessed tokens, and those of them that were right */
 } lull_generate_result;
 
 /* Go on from the session's last token (its logits are computed again when the last call left none).

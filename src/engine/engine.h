@@ -154,6 +154,40 @@ LULL_NODISCARD lull_status lull_constraint_forced(lull_constraint *c, const lull
                                                   lull_token_list *scratch, int32_t *token,
                                                   lull_error *err);
 
+/* ---- draft.c --------------------------------------------------------------------------------- */
+
+/* Guesses at what comes next, from the session's own tokens. Right or wrong, they change nothing but the
+ * time that a generation takes. */
+enum { LULL_DRAFT_MOST = 11 };
+typedef struct lull_drafter {
+    uint32_t
+        *next; /* owned [n_slots]: the position after the last three tokens of this hash; 0: none */
+    size_t n_slots; /* a power of two */
+    size_t n_indexed;
+    int length, most; /* tokens to draft now; at most */
+    int n_misses;     /* drafts in a row that were all wrong */
+    int pause;        /* tokens to go before the next one */
+    size_t n_drafted, n_accepted;
+} lull_drafter;
+/* most: 0 for LULL_DRAFT_MOST. LULL_ENOMEM. */
+LULL_NODISCARD lull_status lull_drafter_init(lull_drafter *d, size_t n_ctx, int most,
+                                             lull_error *err);
+void lull_drafter_fini(lull_drafter *d); /* accepts a zeroed one */
+/* What may follow tokens [n], into draft [LULL_DRAFT_MOST]; at most `room`. How many; 0: no guess.
+ * Tokens that were seen at an earlier call are still the same. */
+int lull_drafter_propose(lull_drafter *d, const int32_t *tokens, size_t n, size_t room,
+                         int32_t *draft);
+/* How it went: the first n_accepted of n_drafted were right. */
+void lull_drafter_learn(lull_drafter *d, int n_drafted, int n_accepted);
+
+/* Evaluate the last token, which waits alone, and n more that are not of the session: logits [n + 1][n_vocab]
+ * after each. The session stays as it was, but that its pages hold what lull_session_accept takes in.
+ * Failures of lull_session_eval. */
+LULL_NODISCARD lull_status lull_session_eval_draft(lull_session *s, const int32_t *draft, int n,
+                                                   float *logits, lull_error *err);
+/* All tokens count as evaluated: they are those of the draft, as far as it goes. */
+void lull_session_accept(lull_session *s);
+
 /* ---- loop.c ---------------------------------------------------------------------------------- */
 
 /* What a generated text repeats; zeroed at its beginning. */

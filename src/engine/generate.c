@@ -128,6 +128,14 @@ typedef struct generator {
     lull_constraint *constraint; /* NULL: none */
     lull_token_list scratch;
     lull_loop loop;
+
+    lull_drafter drafter;
+    bool drafts;
+    int32_t draft[LULL_DRAFT_MOST];
+    float
+        *rows; /* owned [LULL_DRAFT_MOST + 1][n_vocab]: logits before and after each of the draft */
+    int n_draft; /* of the draft whose rows are in use; 0: none is */
+    int at;      /* the row in turn: so many of the draft have been accepted */
 } generator;
 
 static bool is_end(const generator *g, int32_t token, lull_finish *finish)
@@ -166,12 +174,16 @@ static lull_status generator_init(generator *g, lull_session *s, const lull_gene
     if (o->grammar_kind != LULL_GRAMMAR_NONE)
         LULL_TRY(lull_constraint_take(s->model, o->grammar_kind, o->grammar ? o->grammar : "",
                                       &g->constraint, err));
+    g->drafts = o->draft >= 0 && !g->constraint;
+    if (g->drafts) LULL_TRY(lull_drafter_init(&g->drafter, s->n_ctx, o->draft, err));
 done:
     return st;
 }
 
 static void generator_fini(generator *g)
 {
+    lull_drafter_fini(&g->drafter);
+    free(g->rows);
     free(g->text.held);
     lull_sampler_fini(&g->sampler);
     lull_constraint_give(g->s->model, g->constraint);
@@ -197,10 +209,69 @@ static lull_status replay(generator *g, const lull_generation *before, lull_erro
     return st;
 }
 
-/* The next token; -1: the grammar allows none. Cancelling is LULL_ECANCELLED. */
-static lull_status choose(generator *g, int32_t *token, lull_error *err)
+/* ---- drafts ---------------------------------------------------------------------------------- */
+
+/* The rows that are left of a draft are of no use: forget their keys and values. */
+static void end_draft(generator *g)
+{
+    if (g->n_draft == 0) return;
+    lull_drafter_learn(&g->drafter, g->n_draft, g->at);
+    lull_session_forget(g->s, g->s->n_kv);
+    g->n_draft = 0;
+}
+
+/* Evaluate the last token together with a draft, if there is one. */
+static lull_status begin_draft(generator *g, size_t n_left, lull_error *err)
 {
     lull_session *s = g->s;
+    size_t n_vocab = (size_t)s->model->core->config.n_vocab, room = lull_session_room(s);
+    if (!g->drafts || s->has_logits || s->n_kv + 1 != s->n_tokens || n_left < 2) return LULL_OK;
+    if (room > n_left - 1) room = n_left - 1;
+    int n = lull_drafter_propose(&g->drafter, s->tokens, s->n_tokens, room, g->draft);
+    if (n == 0) return LULL_OK;
+    if (!g->rows) g->rows = malloc((LULL_DRAFT_MOST + 1) * n_vocab * sizeof *g->rows);
+    if (!g->rows) { /* it goes without */
+        g->drafts = false;
+        return LULL_OK;
+    }
+    lull_status st = lull_session_eval_draft(s, g->draft, n, g->rows, err);
+    if (st == LULL_OK) g->n_draft = n;
+    g->at = 0;
+    return st;
+}
+
+/* The logits after the last token: of the draft's row in turn, or evaluated now. */
+static lull_status take_logits(generator *g, size_t n_left, const float **logits, lull_error *err)
+{
+    lull_session *s = g->s;
+    lull_status st = LULL_OK;
+    if (g->n_draft == 0) LULL_TRY(begin_draft(g, n_left, err));
+    if (g->n_draft == 0) {
+        LULL_TRY(lull_session_refresh(s, err));
+        *logits = s->logits;
+        return LULL_OK;
+    }
+    lull_session_accept(s);
+    *logits = g->rows + (size_t)g->at * (size_t)s->model->core->config.n_vocab;
+done:
+    return st;
+}
+
+/* After token was chosen from the row in turn. */
+static void follow_draft(generator *g, int32_t token)
+{
+    if (g->n_draft == 0) return;
+    if (g->at < g->n_draft && token == g->draft[g->at])
+        g->at++;
+    else
+        end_draft(g);
+}
+
+/* The next token; -1: the grammar allows none. Cancelling is LULL_ECANCELLED. */
+static lull_status choose(generator *g, size_t n_left, int32_t *token, lull_error *err)
+{
+    lull_session *s = g->s;
+    const float *logits;
     lull_mask mask;
     lull_masker *masker = g->constraint ? lull_constraint_masker(g->constraint) : NULL;
     lull_status st = LULL_OK;
@@ -220,10 +291,11 @@ static lull_status choose(generator *g, int32_t *token, lull_error *err)
             return LULL_OK;
         }
     }
-    LULL_TRY(lull_session_refresh(s, err));
+    LULL_TRY(take_logits(g, n_left, &logits, err));
     if (atomic_exchange(&s->is_cancelled, false)) return LULL_ECANCELLED;
     *token =
-        lull_sampler_choose(&g->sampler, s->logits, masker ? &mask : NULL, s->tokens, s->n_tokens);
+        lull_sampler_choose(&g->sampler, logits, masker ? &mask : NULL, s->tokens, s->n_tokens);
+    follow_draft(g, *token);
 done:
     return st;
 }
@@ -241,7 +313,7 @@ static lull_status generate(generator *g, lull_generate_result *r, lull_error *e
             r->finish = LULL_FINISH_CONTEXT;
             break;
         }
-        st = choose(g, &token, err);
+        st = choose(g, g->o->max_tokens - r->n_tokens, &token, err);
         if (st == LULL_ECANCELLED) {
             st = LULL_OK;
             r->finish = LULL_FINISH_CANCELLED;
@@ -262,6 +334,9 @@ static lull_status generate(generator *g, lull_generate_result *r, lull_error *e
     if (is_final(r->finish) || !g->o->holds_text) outlet_flush(&g->text);
     r->total_ms = lull_clock_ms() - start;
 done:
+    end_draft(g);
+    r->n_drafted = g->drafter.n_drafted;
+    r->n_accepted = g->drafter.n_accepted;
     return st;
 }
 

@@ -447,6 +447,42 @@ lull_status lull_session_eval_each(lull_session *s, const int32_t *tokens, size_
     return st;
 }
 
+typedef struct row_copy {
+    float *logits;
+    size_t n_vocab;
+} row_copy;
+
+static bool copy_row(void *user, size_t index, const float *logits)
+{
+    const row_copy *to = user;
+    memcpy(to->logits + index * to->n_vocab, logits, to->n_vocab * sizeof *logits);
+    return true;
+}
+
+lull_status lull_session_eval_draft(lull_session *s, const int32_t *draft, int n, float *logits,
+                                    lull_error *err)
+{
+    lull_model *m = s->model;
+    row_copy to = {logits, (size_t)m->core->program.n_logits};
+    lull_status st = prepare(s, true, &s->is_cancelled, err);
+    if (st != LULL_OK) return st;
+    /* Behind the session's tokens there is room for them. */
+    memcpy(s->tokens + s->n_tokens, draft, (size_t)n * sizeof *draft);
+    pthread_mutex_lock(&m->mutex);
+    pass p = {.m = m, .is_cancelled = &s->is_cancelled, .on_row = copy_row, .user = &to};
+    st = add_rows(&p, s, s->n_kv, s->n_tokens + (size_t)n, true, true, err);
+    if (st == LULL_OK) st = flush(&p, err);
+    pthread_mutex_unlock(&m->mutex);
+    if (st == LULL_ECANCELLED) take_cancel(s);
+    if (st != LULL_OK) lull_session_forget(s, s->n_kv);
+    return st;
+}
+
+void lull_session_accept(lull_session *s)
+{
+    set_evaluated(s, s->n_tokens);
+}
+
 /* An item without tokens asks for the logits after the session's last token
  * (lull_session_refresh). */
 static lull_status check_items(lull_batch_item *items, size_t n_items, lull_error *err)
