@@ -476,14 +476,6 @@ ALWAYS_INLINE vi vi_sign8(vi b, vi w)
 #endif
 
 #if defined(__x86_64__)
-/* Four bytes in every lane. */
-ALWAYS_INLINE vi vi_all_fours(const void *p)
-{
-    int32_t four;
-    __builtin_memcpy(&four, p, 4);
-    return vi_all(four);
-}
-
 /* The 16 stripes of a sum, folded 8-4-2-1; stripes [16 / LANES]. */
 ALWAYS_INLINE float vf_fold(const vf *stripes)
 {
@@ -498,6 +490,14 @@ ALWAYS_INLINE float vf_fold(const vf *stripes)
     return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
 }
 #endif
+
+/* Four bytes in every lane. */
+ALWAYS_INLINE vi vi_all_fours(const void *p)
+{
+    int32_t four;
+    __builtin_memcpy(&four, p, 4);
+    return vi_all(four);
+}
 
 /* exp of the class on every lane; see lull_exp_ref in gate_ref.c. A NaN stays one: vf_min gives
  * its second operand, and the exponent that the NaN converts to makes the factor 1. */
