@@ -275,6 +275,13 @@ static int value_code(const page *p, int d, int i, int j)
     return (int8_t)p->v[(j / 4 * d + i) * 4 + j % 4];
 }
 
+static double largest_of(const float *x, int n)
+{
+    float a = 0;
+    for (int i = 0; i < n; i++) a = fabsf(x[i]) > a ? fabsf(x[i]) : a;
+    return (double)a;
+}
+
 /* Half a step of the scale, which is off by 2^-11 at most: the largest value may be cut by 127 of that. */
 static void test_store_accuracy(void **state)
 {
@@ -290,8 +297,7 @@ static void test_store_accuracy(void **state)
         ref->k_store_q8(x, D, at, p.k);
         ref->v_store_q8(x, D, at, p.v);
         for (int i = 0; i < D; i++) {
-            double a = 0;
-            for (int n = i / 32 * 32; n < i / 32 * 32 + 32; n++) a = fmax(a, fabs((double)x[n]));
+            double a = largest_of(x + i / 32 * 32, 32);
             if (a < 127 * 0x1p-14) continue; /* scales of fewer bits */
             double bound = a / 127 * (0.5 + 127 * 0x1p-11);
             expect_near(key_at(&p, D, i, at), (double)x[i], bound, "key");
@@ -319,8 +325,7 @@ static void test_exact(void **state)
         for (int t = 0; t < N_Q; t++) {
             lo[t] = (int16_t)(n == 0 ? 3 * t : 0);
             hi[t] = (int16_t)(n == N_PAGES - 1 ? PAGE - t : PAGE);
-            double a = 0;
-            for (int i = 0; i < D; i++) a = fmax(a, fabs((double)query[t * D + i]));
+            double a = largest_of(query + t * D, D);
             for (int j = 0; j < PAGE; j++) {
                 double sum = 0, terms = 0, keys = 0;
                 for (int i = 0; i < D; i++) {
