@@ -623,8 +623,9 @@ static void test_drafts(void **state)
     for (int k = 0; k < 2; k++) {
         lull_model *m = open_model(paths[k], NULL, 2);
         for (int kind = 0; kind < 5; kind++)
-            for (size_t n_ctx = 130; n_ctx <= DRAFT_TOKENS; n_ctx += 134)
-                for (int i = 0; i < 5; i++) {
+            /* Under sanitizers, which make arithmetic slow, less of it. */
+            for (size_t n_ctx = 130; n_ctx <= (CAN_COUNT ? DRAFT_TOKENS : 130); n_ctx += 134)
+                for (int i = 0; i < 5; i += CAN_COUNT ? 1 : 2) {
                     size_t most = i % 2 ? SIZE_MAX : 20 + n_ctx % 50;
                     memset(&want, 0, sizeof want);
                     memset(&got, 0, sizeof got);
@@ -644,7 +645,7 @@ static void test_drafts(void **state)
         lull_model_close(m);
     }
     print_message("%zu tokens drafted, %zu of them right\n", n_drafted, n_accepted);
-    assert_true(n_accepted > 100 && n_drafted > n_accepted + 100);
+    assert_true(n_accepted > 100 && n_drafted > n_accepted + 20);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
