@@ -222,7 +222,9 @@ class Run(Case):
                 for guesses in ("drafted", "accepted"):
                     out["timings"].pop(guesses, None)
                 self.assertEqual(list(out["timings"]), ["load_ms", "prompt_ms", "prompt_tok_s",
-                                                        "first_token_ms", "gen_ms", "gen_tok_s"])
+                                                        "first_token_ms", "gen_ms", "gen_tok_s",
+                                                        "evals"])
+                self.assertIn(out["timings"].pop("evals"), range(5))
                 for key, value in out["timings"].items():
                     self.assertIsInstance(value, float, key)
                     self.assertGreater(value, 0, key)

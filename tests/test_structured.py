@@ -108,8 +108,10 @@ class Kinds(Case):
         model = self.models[0]
         out = self.lull.json("run", model, "--raw", "-p", "x", "--choice", "a" + "b" * 200)
         self.assertEqual((out["text"], out["finish_reason"]), ("a" + "b" * 200, "complete"))
-        free = self.lull.json("run", model, "--raw", "-p", "x", "-n", len(out["tokens"]), "--ignore-eos")
-        self.assertLess(out["timings"]["gen_ms"], free["timings"]["gen_ms"] / 2)
+        free = self.lull.json("run", model, "--raw", "-p", "x", "-n", 20, "--ignore-eos", "--draft", "off")
+        self.assertEqual((out["timings"]["evals"], free["timings"]["evals"]), (0, 19))
+        two = self.lull.json("run", model, "--raw", "-p", "x", "--regex", "b{40}[0-9]b{40}[0-9]b{40}")
+        self.assertLessEqual(two["timings"]["evals"], 2)
 
 
 class Sleeping(Case):

@@ -186,6 +186,7 @@ static lull_status answer_once(chat *c, size_t *n_calls, lull_error *err)
     end_answer(c);
     LULL_TRY(st);
     c->timings.n_generated = a.result.n_tokens;
+    c->timings.n_evals = a.result.n_evals;
     c->timings.n_drafted = a.result.n_drafted;
     c->timings.n_accepted = a.result.n_accepted;
     c->timings.first_token_ms = c->timings.prompt_ms + a.result.first_ms;

@@ -207,6 +207,7 @@ typedef struct lull_cmd_timings {
     size_t n_prompt;    /* tokens of the prompt */
     size_t n_evaluated; /* of them, evaluated now; the others were still in the session */
     size_t n_generated;
+    size_t n_evals;                     /* passes through the model for them */
     size_t n_drafted, n_accepted;       /* of the generated ones: guessed, and guessed right */
     double load_ms, wake_ms, prompt_ms; /* prompt_ms: the evaluation of n_evaluated tokens */
     double first_token_ms; /* from the start of that evaluation to the first generated token */

@@ -236,6 +236,7 @@ static lull_status answer(args *a, lull_generate_options *opt, int *rc, lull_err
     LULL_TRY(st);
     lull_generate_result result = said_now.result;
     t.n_generated = result.n_tokens;
+    t.n_evals = result.n_evals;
     t.n_drafted = result.n_drafted;
     t.n_accepted = result.n_accepted;
     t.first_token_ms = t.prompt_ms + result.first_ms;

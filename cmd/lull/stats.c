@@ -30,6 +30,7 @@ json_t *lull_cmd_timings_json(const lull_cmd_timings *t)
         json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "load_ms", t->load_ms, "prompt_ms",
                   t->prompt_ms, "prompt_tok_s", lull_cmd_prompt_rate(t), "first_token_ms",
                   t->first_token_ms, "gen_ms", t->gen_ms, "gen_tok_s", lull_cmd_gen_rate(t));
+    if (object) json_object_set_new(object, "evals", json_integer((json_int_t)t->n_evals));
     if (object && t->n_drafted > 0) {
         json_object_set_new(object, "drafted", json_integer((json_int_t)t->n_drafted));
         json_object_set_new(object, "accepted", json_integer((json_int_t)t->n_accepted));

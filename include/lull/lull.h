@@ -360,6 +360,8 @@ typedef struct lull_generate_result {
     lull_finish finish;
     size_t n_tokens; /* generated, an end token included */
     double first_ms, total_ms;
+    size_t n_evals; /* passes through the model: fewer than tokens where a grammar forces some, or a
+                     * draft evaluates several at once */
     size_t n_drafted, n_accepted; /* guessed tokens, and those of them that were right */
 } lull_generate_result;
 

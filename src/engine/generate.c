@@ -134,8 +134,9 @@ typedef struct generator {
     int32_t draft[LULL_DRAFT_MOST];
     float
         *rows; /* owned [LULL_DRAFT_MOST + 1][n_vocab]: logits before and after each of the draft */
-    int n_draft; /* of the draft whose rows are in use; 0: none is */
-    int at;      /* the row in turn: so many of the draft have been accepted */
+    int n_draft;    /* of the draft whose rows are in use; 0: none is */
+    int at;         /* the row in turn: so many of the draft have been accepted */
+    size_t n_evals; /* passes through the model so far */
 } generator;
 
 static bool is_end(const generator *g, int32_t token, lull_finish *finish)
@@ -236,6 +237,7 @@ static lull_status begin_draft(generator *g, size_t n_left, lull_error *err)
     }
     lull_status st = lull_session_eval_draft(s, g->draft, n, g->rows, err);
     if (st == LULL_OK) g->n_draft = n;
+    g->n_evals++;
     g->at = 0;
     return st;
 }
@@ -247,6 +249,7 @@ static lull_status take_logits(generator *g, size_t n_left, const float **logits
     lull_status st = LULL_OK;
     if (g->n_draft == 0) LULL_TRY(begin_draft(g, n_left, err));
     if (g->n_draft == 0) {
+        g->n_evals += !s->has_logits;
         LULL_TRY(lull_session_refresh(s, err));
         *logits = s->logits;
         return LULL_OK;
@@ -335,6 +338,7 @@ static lull_status generate(generator *g, lull_generate_result *r, lull_error *e
     r->total_ms = lull_clock_ms() - start;
 done:
     end_draft(g);
+    r->n_evals = g->n_evals;
     r->n_drafted = g->drafter.n_drafted;
     r->n_accepted = g->drafter.n_accepted;
     return st;
