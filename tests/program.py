@@ -242,4 +242,4 @@ class Terminal:
                 return os.waitstatus_to_exitcode(status)
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
-        raise AssertionError("the program does not end")
+        raise AssertionError(f"the program does not end: {self.seen[-500:]!r}")

@@ -674,7 +674,7 @@ class Chat(Case):
         t.wait_for("positions")
         t.wait_for("> ")
         t.type("\x04")
-        self.assertEqual(t.exit_code(), 0)
+        self.assertEqual(t.exit_code(), 0, t.seen[-1000:])
 
     def test_commands(self):
         t = self.start("-n", "3", "--ignore-eos")

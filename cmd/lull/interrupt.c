@@ -16,8 +16,8 @@ static void on_signal(int signal_number)
 
 static void set_handlers(void (*handler)(int))
 {
-    /* No SA_RESTART: a read of standard input ends too. */
-    struct sigaction action = {.sa_handler = handler, .sa_flags = (int)SA_RESETHAND};
+    /* SA_RESTART: an answer that is being written when Ctrl-C comes is no failure of the terminal. */
+    struct sigaction action = {.sa_handler = handler, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
     sigemptyset(&action.sa_mask);
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {

@@ -285,6 +285,8 @@ static lull_line_event read_edited(lull_line *l, const char *prompt, const char 
     l->prefill = prefill;
     if (prefill) el_push(l->edit, PREFILL_KEY);
 
+    /* Before the prompt: a key that answers it at once, Ctrl-D say, is the editor's. */
+    el_set(l->edit, EL_PREP_TERM, 1);
     fputs("\033[?2004h", stdout); /* bracketed paste on, and off again after the line */
     fflush(stdout);
     int n = 0;
