@@ -4,6 +4,7 @@ tests/data/texts and the fixtures of tests/oracle.
 
     accuracy.py --lull build/release/lull                  the test: against the recorded bounds
     accuracy.py --lull build/release/lull --kv q8          keys and values of 8 bits: shown only
+    accuracy.py --lull build/release/lull --activations 16 activations of 16 bits: shown only
     accuracy.py --lull build/release/lull --peer           also llama.cpp on the same tokens
     accuracy.py --lull build/release/lull --peer --record  and keep the figures as bounds
 
@@ -212,7 +213,7 @@ def run_model(model, lull, args, record):
     digest = digest_of([t for tokens in texts.values() for t in tokens])
     if args.record:
         record[model.name] = {"tokens": digest, "lull": ours, "llama.cpp": theirs}
-    if args.kv != "f16":
+    if args.kv != "f16" or args.activations != "8":
         return []
     if args.text:
         return check(model.name, ours, theirs, {})
@@ -228,6 +229,7 @@ def main():
     parser.add_argument("--peer", action="store_true", help="also run llama.cpp (llama-cpp-python)")
     parser.add_argument("--record", action="store_true", help=f"write {RECORD}")
     parser.add_argument("--kv", default="f16", help="f16, or q8: shown only, as bounds are of f16")
+    parser.add_argument("--activations", default="8", help="8, or 16: shown only, as bounds are of 8")
     parser.add_argument("--text", help="only the texts whose name ends so")
     args = parser.parse_args()
     if args.record and (not args.peer or args.text):
@@ -237,7 +239,7 @@ def main():
         print("skipped: LULL_TEST_SMOLLM2 and LULL_TEST_GEMMA3 are not set")
         return program.SKIPPED
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    lull = program.Lull(args.lull, LULL_KV=args.kv)
+    lull = program.Lull(args.lull, LULL_KV=args.kv, LULL_ACTIVATIONS=args.activations)
     fields = f"{'KL':<9}  {'ppl':<6}  {'top-1'}"
     print(f"{'':<36}   {'lull':<27}{'llama.cpp' if args.peer else ''}")
     print(f"{'model':<14}{'text':<16}{'tokens':>6}" + f"   {fields}" * (2 if args.peer else 1))

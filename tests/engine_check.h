@@ -41,6 +41,7 @@
 
 /* How models keep keys and values; LONG's heads are too small for q8. */
 __attribute__((unused)) static lull_kv_kind check_kv;
+__attribute__((unused)) static lull_activations check_activations;
 
 /* level NULL: the best here. No page outlives the sessions that hold it, so that what a test
  * evaluates is computed. */
@@ -51,6 +52,7 @@ static inline lull_model *open_model(const char *path, const char *level, int n_
                             .cpu_level = level ? level : "",
                             .cache_dir = "",
                             .kv = strcmp(path, LONG) == 0 ? LULL_KV_F16 : check_kv,
+                            .activations = check_activations,
                             .keep_bytes = 1};
     OK(lull_model_open(path, &o, &m, err));
     return m;

@@ -166,6 +166,9 @@ UNUSED_FUNCTION static void expect_near(double got, double want, double bound, c
 
 /* ---- levels and programs --------------------------------------------------------------------- */
 
+/* Of the kernels that are tested: 8, or 16 with --activations 16. */
+static lull_activations check_activations = LULL_ACTIVATIONS_8;
+
 /* The kernels of the level that a test's initial state names; skips the test where the machine
  * lacks it. */
 UNUSED_FUNCTION static const lull_kernels *kernels_of(void **state)
@@ -175,7 +178,12 @@ UNUSED_FUNCTION static const lull_kernels *kernels_of(void **state)
         print_message("this machine has no %s\n", lull_cpu_level_name(level));
         skip();
     }
-    return lull_kernels_of(level);
+    return lull_kernels_of(level, check_activations);
+}
+
+UNUSED_FUNCTION static const lull_kernels *kernels_of_ref(void)
+{
+    return lull_kernels_of(LULL_CPU_REF, check_activations);
 }
 
 enum { MAX_TESTS = 128 };
@@ -214,8 +222,10 @@ UNUSED_FUNCTION static bool check_start(int argc, char **argv)
             is_bench = true;
         } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
             check_seed = strtoull(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--activations") == 0 && i + 1 < argc) {
+            if (strcmp(argv[++i], "16") == 0) check_activations = LULL_ACTIVATIONS_16;
         } else {
-            fprintf(stderr, "usage: %s [--seed N] [--bench]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--seed N] [--activations 8|16] [--bench]\n", argv[0]);
             exit(2);
         }
     }

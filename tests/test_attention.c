@@ -96,7 +96,8 @@ static void expect_same_top(const float *got, const float *want, int n, const ch
 /* Three pages one after the other, then two spans joined. */
 static void test_attend(void **state)
 {
-    const lull_kernels *k = kernels_of(state), *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *k = kernels_of(state),
+                       *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     for (int w = 0; w < N_WIDTHS; w++)
         for (int c = 0; c < N_COUNTS; c++) {
             int d = widths[w], n_q = counts[c];
@@ -237,7 +238,8 @@ static void test_join_empty(void **state)
 
 static void test_kv_store(void **state)
 {
-    const lull_kernels *k = kernels_of(state), *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *k = kernels_of(state),
+                       *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     static float x[MAX_D];
     static uint16_t want[MAX_D * PAGE];
     for (int w = 0; w < N_WIDTHS; w++)
@@ -267,7 +269,7 @@ static void test_kv_store_ref(void **state)
                                     0x0000, 0x7bff, 0xfbff, 0xfbff, 0x7bff, 0x0001, 0x2e66};
     enum { N = sizeof x / sizeof *x };
     uint16_t got[N];
-    lull_kernels_of(LULL_CPU_REF)->kv_store(x, N, got, 1);
+    lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8)->kv_store(x, N, got, 1);
     assert_memory_equal(got, want, sizeof got);
 }
 
@@ -276,7 +278,7 @@ static void test_kv_store_ref(void **state)
 static void test_attend_exact(void **state)
 {
     (void)state;
-    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     enum { D = 64, N_Q = 5, N_PAGES = 6, N = N_PAGES * PAGE };
     static double s[N_Q][N], v[N][D], weight[N_Q];
     running span[2] = {running_new(N_Q, D), running_new(N_Q, D)};
@@ -356,7 +358,8 @@ static int bench(void)
                 hi[t] = PAGE;
             }
             for (int l = 0; l <= (int)lull_cpu_highest(); l++) {
-                bench_case b = {lull_kernels_of(l), n_qs[i], d, running_new(n_qs[i], (size_t)d)};
+                bench_case b = {lull_kernels_of(l, LULL_ACTIVATIONS_8), n_qs[i], d,
+                                running_new(n_qs[i], (size_t)d)};
                 printf("%12.2f", 2e-9 * PAGE * d * n_qs[i] / time_call(bench_attend, &b));
                 guarded_free(&b.r.o);
             }

@@ -87,7 +87,8 @@ static void attend(const lull_kernels *k, running *r, const page *p, int first, 
 
 static void test_store(void **state)
 {
-    const lull_kernels *k = kernels_of(state), *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *k = kernels_of(state),
+                       *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     static uint8_t want[PART_BYTES];
     float x[MAX_D];
     for (int w = 0; w < N_WIDTHS; w++)
@@ -111,7 +112,8 @@ static void test_store(void **state)
 
 static void test_query(void **state)
 {
-    const lull_kernels *k = kernels_of(state), *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *k = kernels_of(state),
+                       *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     for (int w = 0; w < N_WIDTHS; w++)
         for (values kind = 0; kind < N_VALUES; kind++) {
             int d = widths[w];
@@ -143,7 +145,8 @@ static void expect_same_top(const float *got, const float *want, int n)
 
 static void test_attend(void **state)
 {
-    const lull_kernels *k = kernels_of(state), *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *k = kernels_of(state),
+                       *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     static page p;
     for (int w = 0; w < N_WIDTHS; w++)
         for (int c = 0; c < N_COUNTS; c++) {
@@ -286,7 +289,7 @@ static double largest_of(const float *x, int n)
 static void test_store_accuracy(void **state)
 {
     (void)state;
-    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     static page p;
     enum { D = 64 };
     for (int round = 0; round < 200; round++) {
@@ -313,7 +316,7 @@ static void test_store_accuracy(void **state)
 static void test_exact(void **state)
 {
     (void)state;
-    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     enum { D = 64, N_Q = 3, N_PAGES = 5, N = N_PAGES * PAGE };
     static page pages[N_PAGES];
     static double s[N_Q][N];
@@ -415,7 +418,8 @@ static int bench(void)
         for (int n_q = 1; n_q <= MAX_Q; n_q *= 4) {
             printf("\n%5d %9d ", d, n_q);
             for (int l = 0; l <= (int)lull_cpu_highest(); l++) {
-                bench_case b = {lull_kernels_of(l), n_q, d, running_new(n_q, d), &p};
+                bench_case b = {lull_kernels_of(l, LULL_ACTIVATIONS_8), n_q, d, running_new(n_q, d),
+                                &p};
                 fill_page(b.k, &p, d, ORDINARY);
                 fill(query, (size_t)(n_q * d), ORDINARY);
                 for (int t = 0; t < n_q; t++) hi[t] = PAGE - (lo[t] = 0);

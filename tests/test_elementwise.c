@@ -21,7 +21,8 @@ static float in_x[MAX_N + 1], in_y[MAX_N + 1], in_w[MAX_N + 1], expected[MAX_N +
 
 static void test_rms_norm(void **state)
 {
-    const lull_kernels *k = kernels_of(state), *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *k = kernels_of(state),
+                       *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     FOR_EACH_CASE(n, kind, shift)
     {
         guarded out = guarded_new(sizeof(float) * (size_t)n, shift);
@@ -41,7 +42,7 @@ static void test_rms_norm(void **state)
 static void test_rms_norm_exact(void **state)
 {
     (void)state;
-    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     FOR_EACH_CASE(n, kind, shift)
     {
         if (kind == HUGE_MIX || kind == NOT_FINITE) continue; /* the sum of squares overflows */
@@ -61,7 +62,8 @@ static void test_rms_norm_exact(void **state)
 
 static void test_gated(void **state)
 {
-    const lull_kernels *k = kernels_of(state), *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *k = kernels_of(state),
+                       *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     for (lull_act act = LULL_ACT_SILU; act <= LULL_ACT_GELU_TANH; act++)
         FOR_EACH_CASE(n, kind, shift)
         {
@@ -99,7 +101,7 @@ static double gelu(double g)
 static void test_gated_exact(void **state)
 {
     (void)state;
-    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     enum { N = 4001 };
     for (int i = 0; i < N; i++) {
         in_x[i] = (float)(i - N / 2) * 0.01f;
@@ -121,7 +123,8 @@ static void test_gated_exact(void **state)
 
 static void test_rope(void **state)
 {
-    const lull_kernels *k = kernels_of(state), *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *k = kernels_of(state),
+                       *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     static const int pairs[] = {1, 2, 3, 7, 8, 9, 16, 17, 24, 32, 64, 128, 255, 256};
     for (size_t p = 0; p < sizeof pairs / sizeof *pairs; p++)
         for (values kind = 0; kind < N_VALUES; kind++)
@@ -145,7 +148,7 @@ static void test_rope(void **state)
 static void test_rope_exact(void **state)
 {
     (void)state;
-    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF, LULL_ACTIVATIONS_8);
     enum { N_PAIRS = 32 };
     for (int is_neox = 0; is_neox < 2; is_neox++) {
         fill(in_x, 2 * N_PAIRS, ORDINARY);
@@ -231,7 +234,7 @@ static int bench(void)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         printf("\n%-12s", cases[i].name);
         for (int l = 0; l <= (int)lull_cpu_highest(); l++) {
-            timed = lull_kernels_of(l);
+            timed = lull_kernels_of(l, LULL_ACTIVATIONS_8);
             printf("%12.2f", BENCH_N * 1e-9 / time_call(cases[i].fn, NULL));
         }
     }

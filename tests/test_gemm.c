@@ -14,6 +14,16 @@ static bool is_float_type(lull_dtype t)
     return t == LULL_DTYPE_F32 || t == LULL_DTYPE_F16 || t == LULL_DTYPE_BF16;
 }
 
+static bool is_wide(void)
+{
+    return check_activations == LULL_ACTIVATIONS_16;
+}
+
+static size_t panel_block_bytes(int n_tokens)
+{
+    return (size_t)n_tokens * (is_wide() ? LULL_PANEL16_BLOCK : LULL_PANEL_BLOCK);
+}
+
 static guarded panel_new(int n_tokens, int n_cols)
 {
     guarded g = guarded_new(lull_panel_bytes(n_tokens, n_cols), 0);
@@ -42,7 +52,7 @@ static void fill_with_outliers(float *x, size_t n)
 
 static void test_quantize(void **state)
 {
-    const lull_kernels *k = kernels_of(state), *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *k = kernels_of(state), *ref = kernels_of_ref();
     static const int sizes[] = {32, 64, 96, 576, MAX_COLS};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int p = 0; p < LULL_PANEL_SIZES; p++)
@@ -57,7 +67,7 @@ static void test_quantize(void **state)
                     ref->quantize(row + shift, n, T, t, want.data);
                 }
                 /* Scales of blocks with a NaN are NaN, with any payload: compare as numbers. */
-                size_t block_bytes = lull_panel_block_bytes(T), all = (size_t)n / 32 * block_bytes;
+                size_t block_bytes = panel_block_bytes(T), all = (size_t)n / 32 * block_bytes;
                 for (size_t b = 0; b < all; b += 4)
                     if (memcmp(got.data + b, want.data + b, 4) != 0)
                         expect_same((float *)(got.data + b), (float *)(want.data + b), 1,
@@ -93,17 +103,30 @@ static quantized quantize_block(const float *x)
         return out;
     }
     if (a < 0x1p-110f) return out;
-    bool is_flat = 128.0f * g >= a;
+    bool is_flat = 128.0f * g >= a && !is_wide();
     float r = is_flat ? 127.0f / g : 16256.0f / a;
     out.s = is_flat ? g / 127.0f : a / 16256.0f;
     for (int i = 0; i < 32; i++) out.q[i] = (int)rintf(x[i] * r);
     return out;
 }
 
+/* The high plane of column i, if it has one. */
+static int high_of(const uint8_t *block, int T, int t, int i, const quantized *want, bool *has_high)
+{
+    *has_high = true;
+    if (is_wide()) return ((const int8_t *)block)[LULL_PANEL16_HIGH * T + 32 * t + i];
+    int half = i / 16;
+    const int8_t *high = (const int8_t *)block + LULL_PANEL_HIGH * T + 4 * (half * T + t);
+    const int32_t *group = (const int32_t *)(block + LULL_PANEL_GROUP * T) + half * T + t;
+    if (isfinite(want->s)) assert_int_equal(*group, want->group[half]);
+    *has_high = i / 4 == want->group[half];
+    return *has_high ? high[i % 4] : 0;
+}
+
 static void test_quantize_definition(void **state)
 {
     (void)state;
-    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *ref = kernels_of_ref();
     enum { N = 512, T = 4, SLOT = 2 };
     for (int round = 0; round < 4 * N_VALUES; round++) {
         values kind = (values)(round % N_VALUES);
@@ -115,25 +138,22 @@ static void test_quantize_definition(void **state)
                 row[i] = i % 16 < 2 ? 127.0f : (float)(random_int(509) - 254) * 0.5f;
         ref->quantize(row, N, T, SLOT, panel.data);
         for (int b = 0; b < N / 32; b++) {
-            const uint8_t *block = panel.data + (size_t)b * lull_panel_block_bytes(T);
+            const uint8_t *block = panel.data + (size_t)b * panel_block_bytes(T);
             const int8_t *low = (const int8_t *)block + 32 * SLOT;
-            const int8_t *high = (const int8_t *)block + LULL_PANEL_HIGH * T + 4 * SLOT;
-            const int32_t *group = (const int32_t *)(block + LULL_PANEL_GROUP * T) + SLOT;
-            const float *s = (const float *)(block + LULL_PANEL_S * T) + SLOT;
-            const int32_t *neg = (const int32_t *)(block + LULL_PANEL_NEG * T) + SLOT;
+            const float *s =
+                (const float *)(block + (is_wide() ? LULL_PANEL16_S : LULL_PANEL_S) * T) + SLOT;
+            const int32_t *neg =
+                (const int32_t *)(block + (is_wide() ? LULL_PANEL16_NEG : LULL_PANEL_NEG) * T) +
+                SLOT;
             quantized want = quantize_block(row + 32 * b);
             int sum[2] = {0, 0};
             for (int i = 0; i < 32; i++) {
-                int half = i / 16, q = low[i];
-                bool is_outlying = i / 4 == want.group[half];
-                if (isfinite(want.s)) assert_int_equal(group[half * T], want.group[half]);
-                if (is_outlying) {
-                    assert_in_range(low[i] + 64, 0, 127);
-                    q += 128 * high[half * 4 * T + i % 4];
-                }
+                bool has_high;
+                int high = high_of(block, T, SLOT, i, &want, &has_high), q = low[i] + 128 * high;
+                if (has_high) assert_in_range(low[i] + 64, 0, 127);
                 assert_int_equal(q, want.q[i]);
-                assert_in_range(abs(q), 0, is_outlying ? 16256 : 127);
-                sum[half] += q;
+                assert_in_range(abs(q), 0, has_high ? 16256 : 127);
+                sum[i / 16] += q;
             }
             if (isfinite(want.s)) {
                 assert_true(s[0] == want.s);
@@ -180,14 +200,15 @@ static product product_new(lull_dtype t, int n_cols, int panel_size, values w_ki
     for (int k = 0; k < p.n_tokens; k++) {
         float *x = p.x + (size_t)k * n;
         fill(x, n, x_kind);
-        if (x_kind == EQUAL) /* so that integer sums reach their limits */
+        if (x_kind ==
+            EQUAL) /* so that integer sums reach their limits, with 16 bits where all are 1 */
             for (size_t i = 0; i < n; i++)
                 x[i] = (k % 2 ? -1.0f : 1.0f) * (k % 4 < 2 && i % 16 < 4 ? 128.0f : 1.0f);
         if (x_kind == WIDE) fill_with_outliers(x, n - n % 32);
         if (is_float_type(t))
             fill_float_slot(x, n_cols, p.n_tokens, k, p.panel.data);
         else
-            lull_kernels_of(LULL_CPU_REF)->quantize(x, n_cols, p.n_tokens, k, p.panel.data);
+            kernels_of_ref()->quantize(x, n_cols, p.n_tokens, k, p.panel.data);
     }
     return p;
 }
@@ -213,7 +234,7 @@ static int columns(lull_dtype t, int i)
 
 static void check_dot(const lull_kernels *k, lull_dtype t, int n, int size, values w, values x)
 {
-    const lull_kernels *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *ref = kernels_of_ref();
     product p = product_new(t, n, size, w, x);
     size_t n_out = (size_t)p.n_tokens * LULL_TILE_ROWS;
     guarded out = guarded_new(n_out * sizeof(float), 4);
@@ -243,7 +264,7 @@ static void test_dot(void **state)
 static void test_dot_wide(void **state)
 {
     enum { N_TILES = 3, PANEL = LULL_PANEL_SIZES - 1 };
-    const lull_kernels *k = kernels_of(state), *ref = lull_kernels_of(LULL_CPU_REF);
+    const lull_kernels *k = kernels_of(state), *ref = kernels_of_ref();
     for (lull_dtype t = 0; t < LULL_DTYPE_N; t++)
         for (int i = 0, n; k->wide && k->wide[t].widen && (n = columns(t, i)) > 0; i++)
             for (values x = 0; x < N_VALUES; x++) {
@@ -341,7 +362,7 @@ static void test_dot_exact(void **state)
             for (values kind = ORDINARY; kind <= WIDE; kind++) {
                 product p = product_new(t, n, 1, kind, kind);
                 float out[LULL_PANEL_MAX * LULL_TILE_ROWS];
-                lull_kernels_of(LULL_CPU_REF)->dot[t][1](p.tile.data, p.panel.data, n, out);
+                kernels_of_ref()->dot[t][1](p.tile.data, p.panel.data, n, out);
                 for (int token = 0; token < p.n_tokens; token++) {
                     exact_input(&p, token, x);
                     for (int r = 0; r < LULL_TILE_ROWS; r++) {
@@ -363,8 +384,8 @@ static void test_dot_exact(void **state)
     print_message("at most %.2f of 2^-23 of the terms' magnitude off\n", worst / EPS);
 }
 
-/* Quantising costs at most half a step: of 1/127 of the largest value that does not lie in an
- * outlying group, or of 1/16256 of the largest of all, whichever is more. */
+/* Quantising costs at most half a step: of 1/16256 of the largest value; with 8 bits, of 1/127 of the
+ * largest that does not lie in an outlying group, if that is more. */
 static void test_quantize_accuracy(void **state)
 {
     (void)state;
@@ -381,7 +402,7 @@ static void test_quantize_accuracy(void **state)
                 a = fmax(a, x);
                 if (i / 4 != block.group[i / 16]) g = fmax(g, x);
             }
-            double step = fmax(g / 127, a / 16256);
+            double step = is_wide() ? a / 16256 : fmax(g / 127, a / 16256);
             for (int i = 0; i < 32; i++)
                 expect_near(block.q[i] * (double)block.s, (double)row[b + i],
                             step * 0.5 + 4 * EPS * fabs((double)row[b + i]), "%s",
@@ -428,7 +449,7 @@ static int bench(void)
             product p = product_new(t, N_COLS, size, ORDINARY, ORDINARY);
             printf("\n%-6s %6d ", lull_dtype_info_of(t)->name, p.n_tokens);
             for (int l = 0; l <= (int)lull_cpu_highest(); l++) {
-                bench_case b = {lull_kernels_of(l), &p, size};
+                bench_case b = {lull_kernels_of(l, check_activations), &p, size};
                 double s = time_call(bench_dot, &b);
                 printf("%10.2f (%5.1f)", 1e-9 * N_COLS * LULL_TILE_ROWS * p.n_tokens / s,
                        1e-9 * (double)p.tile.n_bytes / s);
@@ -455,5 +476,5 @@ int main(int argc, char **argv)
     add_level_tests("dot", test_dot);
     add_level_tests("dot alone", test_dot_alone);
     add_level_tests("dot wide", test_dot_wide);
-    return check_run("gemm");
+    return check_run(is_wide() ? "gemm, activations of 16 bits" : "gemm");
 }

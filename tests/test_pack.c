@@ -205,7 +205,8 @@ static int start_cache(void **state)
     (void)state;
     strcpy(folder, "/tmp/lull-pack-XXXXXX");
     if (!mkdtemp(folder)) return -1;
-    if (lull_device_new_cpu(LULL_CPU_REF, 3, &device, NULL) != LULL_OK) return -1;
+    if (lull_device_new_cpu(LULL_CPU_REF, LULL_ACTIVATIONS_8, 3, &device, NULL) != LULL_OK)
+        return -1;
     lull_model_core *m = load(MODEL, "");
     right_bytes = m->weight_bytes;
     right = malloc(right_bytes);
@@ -544,7 +545,7 @@ static void test_progress(void **state)
 {
     (void)state;
     lull_device *one;
-    assert_int_equal(lull_device_new_cpu(LULL_CPU_REF, 1, &one, NULL), LULL_OK);
+    assert_int_equal(lull_device_new_cpu(LULL_CPU_REF, LULL_ACTIVATIONS_8, 1, &one, NULL), LULL_OK);
     for (int goes_on = 0; goes_on < 2; goes_on++) {
         progress p = {.goes_on = goes_on};
         lull_model_core *m = open_core(MODEL);

@@ -15,7 +15,7 @@ typedef struct args {
     lull_ints prompts, generated, depths, threads;
     int64_t reps;
     bool as_json, has_masks, has_profile;
-    const char *kv;  /* NULL: the default */
+    lull_cmd_numerics numerics;
     const char *svg; /* where the profile is drawn; NULL: nowhere */
 } args;
 
@@ -142,7 +142,8 @@ static lull_status measure_threads(bench *b, int n_threads, lull_cpu_level level
 {
     lull_status st = LULL_OK;
     LULL_TRY(lull_gauge_new(level, n_threads, &b->gauge, err));
-    LULL_TRY(lull_cmd_open_model(b->a->model, n_threads, b->a->kv, LULL_CMD_ALONE, &b->model, err));
+    LULL_TRY(lull_cmd_open_model(b->a->model, n_threads, b->a->numerics, LULL_CMD_ALONE, &b->model,
+                                 err));
     LULL_TRY(lull_cmd_new_session(b->model, b->n_ctx, &b->session, err));
     lull_interrupt_watch(b->session);
     int32_t n_vocab = lull_model_get_info(b->model).n_vocab;
@@ -285,8 +286,8 @@ static lull_status measure_all(bench *b, int *rc, lull_error *err)
     lull_interrupt_arm();
     /* Opened and closed once before anything is timed: a mistake shows at once, and what is packed
      * at a first start is in the cache. */
-    LULL_TRY(
-        lull_cmd_open_model(a->model, (int)a->threads.v[0], a->kv, LULL_CMD_ALONE, &b->model, err));
+    LULL_TRY(lull_cmd_open_model(a->model, (int)a->threads.v[0], a->numerics, LULL_CMD_ALONE,
+                                 &b->model, err));
     snprintf(b->level, sizeof b->level, "%s", lull_model_get_info(b->model).cpu_level);
     b->n_threads[0] = lull_model_get_info(b->model).n_threads;
     b->n_runs = a->threads.n ? a->threads.n : 1;
@@ -339,7 +340,8 @@ int lull_cmd_bench(int argc, char **argv)
          "with so many tokens before them (default: 0)"},
         {'t', "threads", NULL, LULL_OPT_INTS, &a.threads, 1, 256, "1,2",
          "threads (default: $LULL_THREADS, else the cores)"},
-        LULL_CMD_KV_OPTION(&a.kv),
+        LULL_CMD_KV_OPTION(&a.numerics.kv),
+        LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),
         {'r', "reps", "repetitions", LULL_OPT_INT, &a.reps, 1, 1000, "N",
          "repetitions of each, after one that does not count (default: 5)"},
         {0, "mask", "masks", LULL_OPT_FLAG, &a.has_masks, 0, 0, NULL,
@@ -367,7 +369,7 @@ int lull_cmd_bench(int argc, char **argv)
     rc = LULL_EXIT_OK;
     if (a.has_masks) {
         int n_threads = a.threads.n ? (int)a.threads.v[0] : 0;
-        lull_status st = lull_bench_masks(a.model, n_threads, a.kv, a.as_json, &rc, &err);
+        lull_status st = lull_bench_masks(a.model, n_threads, a.numerics, a.as_json, &rc, &err);
         return st == LULL_OK ? rc : lull_cmd_fail("bench", &err);
     }
     if (measure_all(&b, &rc, &err) != LULL_OK) return lull_cmd_fail("bench", &err);

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "cmd.h"
 #include "device.h"
 #include "lull/lull.h"
 #include "measure.h"
@@ -60,7 +61,8 @@ LULL_NODISCARD lull_status lull_bench_profile_draw(const char *path, const char 
 
 /* ---- bench_mask.c --------------------------------------------------------------------------- */
 
-LULL_NODISCARD lull_status lull_bench_masks(const char *path, int n_threads, const char *kv,
-                                            bool as_json, int *rc, lull_error *err);
+LULL_NODISCARD lull_status lull_bench_masks(const char *path, int n_threads,
+                                            lull_cmd_numerics numerics, bool as_json, int *rc,
+                                            lull_error *err);
 
 #endif

@@ -175,8 +175,8 @@ static void print_table(const lull_model *model, double trie_ms, const cost *cos
            free_rate, held_rate, 100 * held_rate / free_rate);
 }
 
-lull_status lull_bench_masks(const char *path, int n_threads, const char *kv, bool as_json, int *rc,
-                             lull_error *err)
+lull_status lull_bench_masks(const char *path, int n_threads, lull_cmd_numerics numerics,
+                             bool as_json, int *rc, lull_error *err)
 {
     lull_model *model = NULL;
     lull_constraint *c = NULL;
@@ -187,7 +187,7 @@ lull_status lull_bench_masks(const char *path, int n_threads, const char *kv, bo
     double *us = malloc(MOST * sizeof *us), *all = malloc(MOST * sizeof *all);
     size_t n_all = 0;
     if (!us || !all) LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for the times of masks"));
-    LULL_TRY(lull_cmd_open_model(path, n_threads, kv, LULL_CMD_ALONE, &model, err));
+    LULL_TRY(lull_cmd_open_model(path, n_threads, numerics, LULL_CMD_ALONE, &model, err));
     double start = lull_clock_ms();
     LULL_TRY(lull_constraint_take(model, LULL_GRAMMAR_PARTS, "\"x\"", &c, err));
     double trie_ms = lull_clock_ms() - start;

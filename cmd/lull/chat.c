@@ -667,7 +667,7 @@ static char *history_path(void)
 typedef struct args {
     const char *model, *system;
     int64_t n_threads, n_ctx;
-    const char *kv; /* NULL: the default */
+    lull_cmd_numerics numerics;
     bool stats, no_history, is_sampling_given;
     lull_cmd_sampling sampling;
 } args;
@@ -691,8 +691,9 @@ static lull_status set_up(chat *c, const args *a, lull_error *err)
     char *path = NULL;
     lull_status st = LULL_OK;
     lull_interrupt_arm(); /* loading can be interrupted, too */
-    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, lull_cmd_state_kv(&c->state, a->kv),
-                                 0, &c->model, err));
+    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads,
+                                 lull_cmd_state_numerics(&c->state, a->numerics), 0, &c->model,
+                                 err));
     LULL_TRY(lull_talk_open(&c->talk, c->model, err));
     LULL_TRY(lull_cmd_state_open(&c->state, c->model, err));
     LULL_TRY(lull_cmd_state_session(&c->state, c->model, (size_t)a->n_ctx, &c->session, err));
@@ -748,7 +749,8 @@ int lull_cmd_chat(int argc, char **argv)
          "positions for the conversation (default: the model's)"},
         {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 1024, "N",
          "threads (default: $LULL_THREADS, else the cores)"},
-        LULL_CMD_KV_OPTION(&a.kv),
+        LULL_CMD_KV_OPTION(&a.numerics.kv),
+        LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),
         {0, "stats", NULL, LULL_OPT_FLAG, &a.stats, 0, 0, NULL,
          "print memory and timings after each answer"},
         {0, "no-history", NULL, LULL_OPT_FLAG, &a.no_history, 0, 0, NULL,

@@ -140,17 +140,33 @@ enum {
     LULL_CMD_ALONE = 2 /* sessions share nothing: what is measured is computed */
 };
 
-/* Open a model with a progress bar and Ctrl-C. n_threads: 0 for the default. kv: "f16", "q8", or NULL for
- * the default. */
-LULL_NODISCARD lull_status lull_cmd_open_model(const char *path, int n_threads, const char *kv,
-                                               int flags, lull_model **model, lull_error *err);
-/* The option that goes with it; to is a const char *. */
+/* How a model is to compute, as options have it; NULL: the default. */
+typedef struct lull_cmd_numerics {
+    const char *kv;          /* "f16" or "q8" */
+    const char *activations; /* "8" or "16" */
+} lull_cmd_numerics;
+
+/* LULL_EINVAL: there is no such thing. */
+LULL_NODISCARD lull_status lull_cmd_numerics_parse(const lull_cmd_numerics *n, lull_kv_kind *kv,
+                                                   lull_activations *activations, lull_error *err);
+/* The options for them; to is a const char *. */
 #define LULL_CMD_KV_OPTION(to)                                                                     \
     {                                                                                              \
         0, "kv", "kv-type", LULL_OPT_STRING, to, 0, 0, "f16|q8",                                   \
             "how keys and values are kept: 16 bits, or about half of that (default: $LULL_KV, "    \
             "else f16)"                                                                            \
     }
+#define LULL_CMD_ACTIVATIONS_OPTION(to)                                                            \
+    {                                                                                              \
+        0, "activations", NULL, LULL_OPT_STRING, to, 0, 0, "8|16",                                 \
+            "bits of what weights are multiplied with: 16 is nearer to exact and reads prompts "   \
+            "slower (default: $LULL_ACTIVATIONS, else 8)"                                          \
+    }
+
+/* Open a model with a progress bar and Ctrl-C. n_threads: 0 for the default. */
+LULL_NODISCARD lull_status lull_cmd_open_model(const char *path, int n_threads,
+                                               lull_cmd_numerics numerics, int flags,
+                                               lull_model **model, lull_error *err);
 
 /* A session of n_ctx positions (0: the model's context); warns beyond what the model was trained
  * on. */

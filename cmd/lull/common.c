@@ -31,8 +31,15 @@ static bool on_load_progress(void *user, uint64_t done, uint64_t total)
     return lull_interrupt_signal() == 0;
 }
 
-lull_status lull_cmd_open_model(const char *path, int n_threads, const char *kv, int flags,
-                                lull_model **model, lull_error *err)
+lull_status lull_cmd_numerics_parse(const lull_cmd_numerics *n, lull_kv_kind *kv,
+                                    lull_activations *activations, lull_error *err)
+{
+    lull_status st = lull_kv_kind_parse(n->kv, kv, err);
+    return st == LULL_OK ? lull_activations_parse(n->activations, activations, err) : st;
+}
+
+lull_status lull_cmd_open_model(const char *path, int n_threads, lull_cmd_numerics numerics,
+                                int flags, lull_model **model, lull_error *err)
 {
     lull_progress bar;
     lull_progress_init(&bar, "preparing weights", LULL_PROGRESS_BYTES, 0);
@@ -41,7 +48,7 @@ lull_status lull_cmd_open_model(const char *path, int n_threads, const char *kv,
                                   .keep_bytes = flags & LULL_CMD_ALONE ? 1 : 0,
                                   .on_progress = on_load_progress,
                                   .user = &bar};
-    lull_status st = lull_kv_kind_parse(kv, &options.kv, err);
+    lull_status st = lull_cmd_numerics_parse(&numerics, &options.kv, &options.activations, err);
     if (st == LULL_OK) st = lull_model_open(path, &options, model, err);
     lull_progress_finish(&bar);
     return st;

@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include "cmd.h"
+#include "engine.h"
 #include "file.h"
 #include "format.h"
 #include "grid.h"
@@ -29,8 +30,12 @@ typedef struct findings {
     char cpu[64];
     int n_cores;
     lull_cpu_level best, highest, level; /* level: what LULL_CPU makes of best */
-    const char *wish;                    /* $LULL_CPU, NULL when not set */
-    lull_error wish_error;               /* msg is "" when the wish can be granted */
+    lull_cmd_numerics numerics;          /* as asked */
+    lull_kv_kind kv;
+    lull_activations activations;
+    const char *class_name; /* of these */
+    const char *wish;       /* $LULL_CPU, NULL when not set */
+    lull_error wish_error;  /* msg is "" when the wish can be granted */
     uint64_t memory_bytes, available_bytes;
     char huge_pages[16];
     char cache[1024];
@@ -117,20 +122,30 @@ static void find_libraries(findings *f)
     snprintf(f->edit, sizeof f->edit, "%d.%d", LIBEDIT_MAJOR, LIBEDIT_MINOR);
 }
 
+/* As asked, else as the environment says, else the defaults. */
+static lull_status find_numerics(findings *f, lull_error *err)
+{
+    lull_cmd_numerics n = f->numerics;
+    if (!n.kv) n.kv = getenv("LULL_KV");
+    if (!n.activations) n.activations = getenv("LULL_ACTIVATIONS");
+    lull_status st = lull_cmd_numerics_parse(&n, &f->kv, &f->activations, err);
+    if (f->kv == LULL_KV_DEFAULT) f->kv = LULL_KV_F16;
+    if (f->activations == LULL_ACTIVATIONS_DEFAULT) f->activations = LULL_ACTIVATIONS_8;
+    f->class_name = lull_numerics_of(f->kv, f->activations);
+    return st;
+}
+
 /* n_ctx: 0 for the model's. */
-static lull_status forecast_model(const char *path, size_t n_ctx, const char *kv_name,
-                                  const findings *f, forecast *out, lull_error *err)
+static lull_status forecast_model(const char *path, size_t n_ctx, const findings *f, forecast *out,
+                                  lull_error *err)
 {
     lull_gguf *gguf;
     lull_model_core *m = NULL;
     lull_device *device = NULL;
     lull_status st = LULL_OK;
-    lull_kv_kind kv;
     *out = (forecast){0};
-    LULL_TRY(lull_kv_kind_parse(kv_name ? kv_name : getenv("LULL_KV"), &kv, err));
-    if (kv == LULL_KV_DEFAULT) kv = LULL_KV_F16;
     LULL_TRY(lull_gguf_open(path, &gguf, err));
-    LULL_TRY(lull_model_core_new(gguf, kv, &m, err));
+    LULL_TRY(lull_model_core_new(gguf, f->kv, &m, err));
     const lull_config *c = &m->config;
     out->n_ctx = n_ctx ? n_ctx : (size_t)c->n_ctx_train;
     memcpy(out->architecture, m->architecture, sizeof out->architecture);
@@ -149,7 +164,7 @@ static lull_status forecast_model(const char *path, size_t n_ctx, const char *kv
                              .max_d_head = c->d_head,
                              .max_positions = (int)out->n_ctx,
                              .n_kv = c->n_kv};
-    LULL_TRY(lull_device_new_cpu(f->level, f->n_cores, &device, err));
+    LULL_TRY(lull_device_new_cpu(f->level, f->activations, f->n_cores, &device, err));
     LULL_TRY(lull_device_plan_memory(device, &plan, err));
     out->work_bytes = m->program.memory_bytes + lull_device_work_bytes(device);
 done:
@@ -188,7 +203,7 @@ static void print_facts(const findings *f)
     lull_grid g;
     lull_grid_init(&g, "ll");
     lull_grid_cell(&g, "lull");
-    lull_grid_cell(&g, "%s, numerics %s", lull_version(), LULL_NUMERICS_CLASS);
+    lull_grid_cell(&g, "%s, numerics %s", lull_version(), f->class_name);
     lull_grid_cell(&g, "cpu");
     lull_grid_cell(&g, "%s, %d core%s usable", f->cpu, f->n_cores, f->n_cores == 1 ? "" : "s");
     print_levels(&g, f);
@@ -254,7 +269,7 @@ static int print_json(const findings *f, const char *model)
                   "libsodium", sodium_version_string(), "xxhash", f->xxhash, "libedit", f->edit);
     json_t *object =
         json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "version", lull_version(), "numerics",
-                  LULL_NUMERICS_CLASS, "cpu", cpu, "memory", memory, "cache", cache, "libraries",
+                  f->class_name, "cpu", cpu, "memory", memory, "cache", cache, "libraries",
                   libraries, "roofs", lull_cmd_roofs_json(f->roofs, f->n_roofs));
     const forecast *m = &f->model;
     if (object && model)
@@ -274,13 +289,16 @@ static int print_json(const findings *f, const char *model)
 
 int lull_cmd_doctor(int argc, char **argv)
 {
-    const char *model = NULL, *kv = NULL;
+    const char *model = NULL;
     int64_t n_ctx = 0;
     bool as_json = false;
+    findings f = {
+        .n_cores = lull_cpu_count(), .best = lull_cpu_best(), .highest = lull_cpu_highest()};
     const lull_option options[] = {
         {'c', "ctx", "ctx-size", LULL_OPT_INT, &n_ctx, 1, 1 << 24, "N",
          "positions of the forecast (default: the model's)"},
-        LULL_CMD_KV_OPTION(&kv),
+        LULL_CMD_KV_OPTION(&f.numerics.kv),
+        LULL_CMD_ACTIVATIONS_OPTION(&f.numerics.activations),
         {0, "json", NULL, LULL_OPT_FLAG, &as_json, 0, 0, NULL, "print JSON"},
     };
     const lull_cli cli = {
@@ -293,10 +311,8 @@ int lull_cmd_doctor(int argc, char **argv)
     if (rc >= 0) return rc;
 
     lull_error err;
-    findings f = {.n_cores = lull_cpu_count(),
-                  .best = lull_cpu_best(),
-                  .highest = lull_cpu_highest(),
-                  .wish = getenv("LULL_CPU")};
+    f.wish = getenv("LULL_CPU");
+    if (find_numerics(&f, &err) != LULL_OK) return lull_cmd_fail("doctor", &err);
     f.level = f.best;
     if (lull_cpu_level_parse(f.wish, &f.level, &f.wish_error) != LULL_OK) f.level = f.best;
     lull_cpu_brand(f.cpu, sizeof f.cpu);
@@ -304,7 +320,7 @@ int lull_cmd_doctor(int argc, char **argv)
     find_huge_pages(&f);
     find_cache(&f);
     find_libraries(&f);
-    if (model && forecast_model(model, (size_t)n_ctx, kv, &f, &f.model, &err) != LULL_OK)
+    if (model && forecast_model(model, (size_t)n_ctx, &f, &f.model, &err) != LULL_OK)
         return lull_cmd_fail("doctor", &err);
     int n_threads[2] = {1, f.n_cores};
     f.n_roofs = f.n_cores > 1 ? 2 : 1;

@@ -9,7 +9,7 @@
 typedef struct args {
     const char *model, *text, *file;
     int64_t window, n_threads;
-    const char *kv; /* NULL: the default */
+    lull_cmd_numerics numerics;
     bool special, as_json;
 } args;
 
@@ -73,7 +73,7 @@ static lull_status evaluate(const args *a, int *rc, lull_error *err)
     lull_status st = LULL_OK;
     lull_interrupt_arm();
     LULL_TRY(lull_cmd_read_text(a->text, a->file, &text, &n_bytes, err));
-    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, a->kv, 0, &model, err));
+    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, a->numerics, 0, &model, err));
     int flags = a->special ? LULL_TOKENIZE_SPECIAL : 0;
     LULL_TRY(lull_cmd_tokenize_text(model, text, n_bytes, flags, &tokens, err));
 
@@ -121,7 +121,8 @@ int lull_cmd_eval(int argc, char **argv)
          "read control tokens in the text"},
         {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 1024, "N",
          "threads (default: $LULL_THREADS, else the cores)"},
-        LULL_CMD_KV_OPTION(&a.kv),
+        LULL_CMD_KV_OPTION(&a.numerics.kv),
+        LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),
         {0, "json", NULL, LULL_OPT_FLAG, &a.as_json, 0, 0, NULL,
          "print tokens, scored, mean_nll and perplexity as JSON"},
     };

@@ -336,7 +336,7 @@ lull_status lull_cmd_open_vocab(const lull_store_state *state, const char *name,
     bool is_given = path != NULL;
     if (!is_given) path = json_string_value(remembered);
     lull_status st =
-        path ? lull_cmd_open_model(path, 1, NULL, LULL_CMD_VOCAB_ONLY, model, err)
+        path ? lull_cmd_open_model(path, 1, (lull_cmd_numerics){0}, LULL_CMD_VOCAB_ONLY, model, err)
              : lull_fail(err, LULL_ENOTFOUND, "%.60s does not say which model read it", name);
     if (st != LULL_OK && !is_given)
         st = lull_fail(err, st, "the model of %.60s is not to be had (%.90s): give --model FILE",

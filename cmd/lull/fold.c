@@ -168,8 +168,9 @@ static lull_status fold(const args *a, int *rc, lull_error *err)
     LULL_TRY(lull_store_resolve(store, a->names[0], &id, &token, err));
     LULL_TRY(lull_store_get(store, id, false, &state, err));
     LULL_TRY(find_model(a, &state, &path, err));
-    LULL_TRY(
-        lull_cmd_open_model(path, (int)a->n_threads, lull_cmd_kv_of_state(&state), 0, &model, err));
+    LULL_TRY(lull_cmd_open_model(path, (int)a->n_threads,
+                                 lull_cmd_numerics_of_state(&state, (lull_cmd_numerics){0}), 0,
+                                 &model, err));
     /* The question and its answer need room behind a context that is full. */
     size_t n_ctx = (size_t)lull_model_get_info(model).n_ctx_train;
     size_t n_needed = state.n_tokens + (size_t)a->max_tokens + 256;

@@ -13,7 +13,7 @@ enum { TOKENS_FILE_MAX_BYTES = 1 << 28 };
 typedef struct args {
     const char *model, *tokens, *tokens_file, *text, *file, *out;
     int64_t chunk, skip, n_threads, n_ctx;
-    const char *kv; /* NULL: the default */
+    lull_cmd_numerics numerics;
     bool special, no_bos, log_probs, last;
     lull_cmd_state state;
 } args;
@@ -95,8 +95,8 @@ static lull_status compute(args *a, lull_cmd_tokens tokens, lull_error *err)
     sink s = {0};
     lull_status st = LULL_OK;
     lull_interrupt_arm();
-    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, lull_cmd_state_kv(&a->state, a->kv),
-                                 0, &model, err));
+    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads,
+                                 lull_cmd_state_numerics(&a->state, a->numerics), 0, &model, err));
     if (!a->tokens) LULL_TRY(read_tokens(a, model, &tokens, err));
     if (tokens.n == 0) LULL_TRY(lull_fail(err, LULL_EINVAL, "there are no tokens to evaluate"));
 
@@ -167,7 +167,8 @@ int lull_cmd_logits(int argc, char **argv)
          "allow N tokens (default: what the model was trained on)"},
         {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 1024, "N",
          "threads (default: $LULL_THREADS, else the cores)"},
-        LULL_CMD_KV_OPTION(&a.kv),
+        LULL_CMD_KV_OPTION(&a.numerics.kv),
+        LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),
     };
     const lull_cli cli = {
         .verb = "logits",

@@ -17,7 +17,7 @@ typedef struct args {
     const char *model, *name, *separator, *system;
     lull_strings files;
     int64_t n_threads, n_ctx;
-    const char *kv; /* NULL: the default */
+    lull_cmd_numerics numerics;
     bool is_chat, special, as_json;
     lull_cmd_state state;
 } args;
@@ -195,8 +195,8 @@ static lull_status read_files(args *a, int *rc, lull_error *err)
     bool has_checkpoint = false;
     char time[LULL_FORMAT_CAP], count[LULL_FORMAT_CAP], known[LULL_FORMAT_CAP];
     lull_interrupt_arm();
-    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, lull_cmd_state_kv(&a->state, a->kv),
-                                 0, &model, err));
+    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads,
+                                 lull_cmd_state_numerics(&a->state, a->numerics), 0, &model, err));
     a->state.sleep = a->name;
     LULL_TRY(lull_cmd_state_open(&a->state, model, err));
     LULL_TRY(lull_cmd_state_session(&a->state, model, (size_t)a->n_ctx, &session, err));
@@ -243,7 +243,8 @@ int lull_cmd_read(int argc, char **argv)
          "positions (default: the model's)"},
         {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 1024, "N",
          "threads (default: $LULL_THREADS, else the cores)"},
-        LULL_CMD_KV_OPTION(&a.kv),
+        LULL_CMD_KV_OPTION(&a.numerics.kv),
+        LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),
         {0, "json", NULL, LULL_OPT_FLAG, &a.as_json, 0, 0, NULL, "print one JSON object"},
     };
     /* --sleep is called --as here: the rows after it. */

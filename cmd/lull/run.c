@@ -11,7 +11,7 @@
 typedef struct args {
     const char *model, *text, *file, *system;
     int64_t n_threads, n_ctx;
-    const char *kv; /* NULL: the default */
+    lull_cmd_numerics numerics;
     bool raw, as_json, stats, has_prompt, is_sampling_given;
     lull_cmd_sampling sampling;
     lull_talk talk;
@@ -212,8 +212,8 @@ static lull_status answer(args *a, lull_generate_options *opt, int *rc, lull_err
     lull_status st = LULL_OK;
     lull_interrupt_arm();
     LULL_TRY(read_prompt(a, &text, &n_bytes, err));
-    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads, lull_cmd_state_kv(&a->state, a->kv),
-                                 0, &model, err));
+    LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads,
+                                 lull_cmd_state_numerics(&a->state, a->numerics), 0, &model, err));
     a->talk.model = model;
     if (!a->raw) LULL_TRY(lull_talk_open(&a->talk, model, err));
     LULL_TRY(lull_cmd_state_open(&a->state, model, err));
@@ -276,7 +276,8 @@ int lull_cmd_run(int argc, char **argv)
          "positions for prompt and answer (default: the model's)"},
         {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 1024, "N",
          "threads (default: $LULL_THREADS, else the cores)"},
-        LULL_CMD_KV_OPTION(&a.kv),
+        LULL_CMD_KV_OPTION(&a.numerics.kv),
+        LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),
         {0, "stats", NULL, LULL_OPT_FLAG, &a.stats, 0, 0, NULL,
          "print memory and timings to standard error"},
         {0, "json", NULL, LULL_OPT_FLAG, &a.as_json, 0, 0, NULL,

@@ -20,7 +20,7 @@ enum { N_READ = 700, N_NEXT = 20, N_ALL = N_READ + N_NEXT, N_KILLS = 12 };
 typedef struct test {
     const char *path;
     int n_threads;
-    lull_kv_kind kv;
+    lull_cmd_numerics numerics;
     char folder[64];
     lull_model *model;
     lull_store *store;
@@ -101,8 +101,9 @@ static bool is_cold(test *t, lull_session *s, const char *what)
 static lull_status open_all(test *t, lull_error *err)
 {
     char path[96];
-    lull_model_options options = {.n_threads = t->n_threads, .kv = t->kv, .keep_bytes = 1};
-    lull_status st = lull_model_open(t->path, &options, &t->model, err);
+    lull_model_options options = {.n_threads = t->n_threads, .keep_bytes = 1};
+    lull_status st = lull_cmd_numerics_parse(&t->numerics, &options.kv, &options.activations, err);
+    if (st == LULL_OK) st = lull_model_open(t->path, &options, &t->model, err);
     snprintf(path, sizeof path, "%s/store", t->folder);
     return st == LULL_OK ? lull_store_open(path, NULL, &t->store, err) : st;
 }
@@ -164,10 +165,12 @@ static bool is_cold_elsewhere(test *t)
         snprintf(tokens + strlen(tokens), 12, "%s%d", i > 0 ? "," : "", t->tokens[N_READ + i]);
     snprintf(out, sizeof out, "%s/rows.npy", t->folder);
     snprintf(store, sizeof store, "%s/store", t->folder);
+    const lull_cmd_numerics *n = &t->numerics;
     pid_t pid = fork();
-    if (pid == 0) {
-        execl(self, "lull", "logits", t->path, "--kv", t->kv == LULL_KV_Q8 ? "q8" : "f16",
-              "--store", store, "--wake", "whole", "--tokens", tokens, "-o", out, (char *)NULL);
+    if (pid == 0) { /* "" is the default */
+        execl(self, "lull", "logits", t->path, "--kv", n->kv ? n->kv : "", "--activations",
+              n->activations ? n->activations : "", "--store", store, "--wake", "whole", "--tokens",
+              tokens, "-o", out, (char *)NULL);
         _exit(127);
     }
     int status = -1;
@@ -454,12 +457,15 @@ static lull_status set_up(test *t, lull_error *err)
     return LULL_OK;
 }
 
-int lull_self_test(const char *model, int n_threads, lull_kv_kind kv, bool as_json)
+int lull_self_test(const char *model, int n_threads, lull_cmd_numerics numerics, bool as_json)
 {
     static test t;
     lull_error err;
-    t = (test){
-        .path = model, .n_threads = n_threads, .kv = kv, .as_json = as_json, .lines = json_array()};
+    t = (test){.path = model,
+               .n_threads = n_threads,
+               .numerics = numerics,
+               .as_json = as_json,
+               .lines = json_array()};
     lull_status st = set_up(&t, &err);
     if (st == LULL_OK) {
         bool is_usable = warm_is_cold(&t);

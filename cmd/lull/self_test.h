@@ -5,6 +5,6 @@
 #include "cmd.h"
 
 /* Prints a line a promise; LULL_EXIT_OK when all hold. Works in a folder of its own, which is removed. */
-int lull_self_test(const char *model, int n_threads, lull_kv_kind kv, bool as_json);
+int lull_self_test(const char *model, int n_threads, lull_cmd_numerics numerics, bool as_json);
 
 #endif

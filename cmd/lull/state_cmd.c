@@ -25,23 +25,21 @@ void lull_cmd_state_init(lull_cmd_state *st)
     memcpy(st->rows, rows, sizeof rows);
 }
 
-const char *lull_cmd_state_kv(const lull_cmd_state *st, const char *asked)
+lull_cmd_numerics lull_cmd_state_numerics(const lull_cmd_state *st, lull_cmd_numerics asked)
 {
     lull_store *store;
     lull_store_state state;
     int64_t id;
     size_t token;
     lull_error err;
-    const char *kv = asked;
-    if (asked || !st->wake ||
-        lull_cmd_find_state(st->dir, st->wake, &store, &id, &token, &err) != LULL_OK)
+    if (!st->wake || lull_cmd_find_state(st->dir, st->wake, &store, &id, &token, &err) != LULL_OK)
         return asked;
     if (lull_store_get(store, id, false, &state, &err) == LULL_OK) {
-        kv = lull_cmd_kv_of_state(&state);
+        asked = lull_cmd_numerics_of_state(&state, asked);
         lull_store_state_fini(&state);
     }
     lull_store_close(store);
-    return kv;
+    return asked;
 }
 
 lull_status lull_cmd_state_open(lull_cmd_state *st, lull_model *model, lull_error *err)

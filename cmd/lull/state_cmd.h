@@ -30,9 +30,9 @@ typedef struct lull_cmd_state {
     lull_store *source; /* the .lull file that --wake names; NULL: none */
 } lull_cmd_state;
 
-/* How the model is to keep keys and values: as asked, else as the state that is to be woken does; NULL:
- * the default. What is wrong with the state shows when it is woken. */
-const char *lull_cmd_state_kv(const lull_cmd_state *st, const char *asked);
+/* How the model is to compute: as asked, else as the state that is to be woken was computed. What is
+ * wrong with the state shows when it is woken. */
+lull_cmd_numerics lull_cmd_state_numerics(const lull_cmd_state *st, lull_cmd_numerics asked);
 
 /* st stays where it is: rows point into it. */
 void lull_cmd_state_init(lull_cmd_state *st);

@@ -30,8 +30,8 @@ bool lull_cmd_is_export(const char *name);
 LULL_NODISCARD lull_status lull_cmd_find_state(const char *dir, const char *name, lull_store **out,
                                                int64_t *id, size_t *token, lull_error *err);
 
-/* How a state's keys and values are kept: "f16" or "q8"; NULL when its card does not say. Static. */
-const char *lull_cmd_kv_of_state(const lull_store_state *st);
+/* As asked, else as the state was computed, if its card says so. */
+lull_cmd_numerics lull_cmd_numerics_of_state(const lull_store_state *st, lull_cmd_numerics asked);
 
 /* A state's first name, or #ID. */
 const char *lull_cmd_state_label(const lull_store_state *st, char buf[LULL_NAME_MAX + 1]);

@@ -140,16 +140,24 @@ const char *lull_cmd_state_model(const lull_store_state *st, char buf[LULL_MODEL
     return buf;
 }
 
-const char *lull_cmd_kv_of_state(const lull_store_state *st)
+lull_cmd_numerics lull_cmd_numerics_of_state(const lull_store_state *st, lull_cmd_numerics asked)
 {
+    static const struct {
+        const char *name;
+        lull_cmd_numerics numerics;
+    } classes[] = {{"canon-1", {"f16", "8"}},
+                   {"canon-1/kv-q8", {"q8", "8"}},
+                   {"canon-1w", {"f16", "16"}},
+                   {"canon-1w/kv-q8", {"q8", "16"}}};
     json_t *card = lull_cmd_parse_json(st->card);
-    const char *kv = json_string_value(json_object_get(json_object_get(card, "kv"), "kv"));
-    const char *known = !kv                      ? NULL
-                        : strcmp(kv, "q8") == 0  ? "q8"
-                        : strcmp(kv, "f16") == 0 ? "f16"
-                                                 : NULL;
+    const char *name = json_string_value(json_object_get(json_object_get(card, "kv"), "numerics"));
+    for (size_t i = 0; name && i < sizeof classes / sizeof *classes; i++) {
+        if (strcmp(name, classes[i].name) != 0) continue;
+        if (!asked.kv) asked.kv = classes[i].numerics.kv;
+        if (!asked.activations) asked.activations = classes[i].numerics.activations;
+    }
     json_decref(card);
-    return known;
+    return asked;
 }
 
 json_t *lull_cmd_state_json(const lull_store_state *st, const char *name)

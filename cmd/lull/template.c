@@ -100,7 +100,8 @@ int lull_cmd_template(int argc, char **argv)
     lull_error err;
     lull_model *model = NULL;
     rc = LULL_EXIT_OK;
-    lull_status st = lull_cmd_open_model(a.model, 1, NULL, LULL_CMD_VOCAB_ONLY, &model, &err);
+    lull_status st =
+        lull_cmd_open_model(a.model, 1, (lull_cmd_numerics){0}, LULL_CMD_VOCAB_ONLY, &model, &err);
     if (st == LULL_OK) st = lull_cmd_load_request(&a.request, model, a.model, &err);
     if (st == LULL_OK) {
         a.request.r.add_generation_prompt = !a.no_prompt;

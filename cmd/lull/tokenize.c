@@ -85,7 +85,9 @@ int lull_cmd_tokenize(int argc, char **argv)
     lull_status st = lull_cmd_read_text(text_arg, file, &text, &n_bytes, &err);
     if (st == LULL_OK && decode)
         st = lull_cmd_parse_tokens(text, n_bytes, file ? file : "standard input", &tokens, &err);
-    if (st == LULL_OK) st = lull_cmd_open_model(path, 1, NULL, LULL_CMD_VOCAB_ONLY, &model, &err);
+    if (st == LULL_OK)
+        st =
+            lull_cmd_open_model(path, 1, (lull_cmd_numerics){0}, LULL_CMD_VOCAB_ONLY, &model, &err);
     if (st == LULL_OK && !decode) {
         int flags = (special ? LULL_TOKENIZE_SPECIAL : 0) | (bos ? LULL_TOKENIZE_BOS : 0);
         st = lull_cmd_tokenize_text(model, text, n_bytes, flags, &tokens, &err);

@@ -10,7 +10,7 @@
 typedef struct args {
     const char *name, *model, *self, *dir;
     int64_t n_threads;
-    const char *kv; /* NULL: the default */
+    lull_cmd_numerics numerics;
     bool recomputes, as_json;
 } args;
 
@@ -45,8 +45,8 @@ static bool on_progress(void *user, uint64_t done, uint64_t total)
 
 /* Models are opened one at a time: states are often of the same. */
 typedef struct opened {
-    char *path;     /* owned */
-    const char *kv; /* static */
+    char *path;                 /* owned */
+    lull_cmd_numerics numerics; /* of static strings */
     lull_model *model;
 } opened;
 
@@ -55,16 +55,17 @@ static lull_status open_for(opened *o, const args *a, const lull_store_state *st
 {
     json_t *session = lull_cmd_parse_json(state->session);
     const char *path = a->model ? a->model : json_string_value(json_object_get(session, "model"));
-    const char *kv = a->kv ? a->kv : lull_cmd_kv_of_state(state);
+    lull_cmd_numerics numerics = lull_cmd_numerics_of_state(state, a->numerics);
     lull_status st = LULL_OK;
     if (!path) {
         st = lull_fail(err, LULL_ENOTFOUND, "%.60s does not say which model read it: give --model",
                        label);
-    } else if (!o->path || strcmp(path, o->path) != 0 || o->kv != kv) {
+    } else if (!o->path || strcmp(path, o->path) != 0 ||
+               memcmp(&o->numerics, &numerics, sizeof numerics) != 0) {
         lull_model_close(o->model);
         free(o->path);
-        *o = (opened){.path = strdup(path), .kv = kv};
-        st = lull_cmd_open_model(path, (int)a->n_threads, kv, 0, &o->model, err);
+        *o = (opened){.path = strdup(path), .numerics = numerics};
+        st = lull_cmd_open_model(path, (int)a->n_threads, numerics, 0, &o->model, err);
     }
     json_decref(session);
     return st;
@@ -167,7 +168,8 @@ int lull_cmd_verify(int argc, char **argv)
          "test this program, with this model, on this machine: a line a promise"},
         {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 1024, "N",
          "threads (default: $LULL_THREADS, else the cores)"},
-        LULL_CMD_KV_OPTION(&a.kv),
+        LULL_CMD_KV_OPTION(&a.numerics.kv),
+        LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),
         LULL_STORE_ROW(&a.dir),
         LULL_JSON_ROW(&a.as_json),
     };
@@ -184,9 +186,7 @@ int lull_cmd_verify(int argc, char **argv)
         return lull_cli_usage("verify",
                               "NAME needs --recompute: the whole store is read otherwise");
     lull_error err;
-    lull_kv_kind kv;
-    if (lull_kv_kind_parse(a.kv, &kv, &err) != LULL_OK) return lull_cmd_fail("verify", &err);
-    if (a.self) return lull_self_test(a.self, (int)a.n_threads, kv, a.as_json);
+    if (a.self) return lull_self_test(a.self, (int)a.n_threads, a.numerics, a.as_json);
     rc = LULL_EXIT_OK;
     if (verify(&a, &rc, &err) != LULL_OK) return lull_cmd_fail("verify", &err);
     return rc;

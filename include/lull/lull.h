@@ -26,7 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lull/kv.h"
+#include "lull/numerics.h"
 #include "lull/status.h"
 #include "lull/store.h"
 
@@ -47,9 +47,10 @@ typedef struct lull_model_options {
     const char *cpu_level; /* NULL: $LULL_CPU, else the best; "ref" "avx2" "avx512" "avx512vnni",
                             * or "ref" "neon" */
     const char
-        *cache_dir;      /* for repacked weights; NULL: $LULL_CACHE, else the XDG cache; "": none */
-    bool vocab_only;     /* tokenize only: sessions cannot be made */
-    lull_kv_kind kv;     /* how keys and values are kept; q8 needs heads of a multiple of 32 */
+        *cache_dir;  /* for repacked weights; NULL: $LULL_CACHE, else the XDG cache; "": none */
+    bool vocab_only; /* tokenize only: sessions cannot be made */
+    lull_kv_kind kv; /* how keys and values are kept; q8 needs heads of a multiple of 32 */
+    lull_activations activations;
     uint64_t keep_bytes; /* keys and values kept for prompts to come; 0: 512 MiB, 1: none */
     lull_progress_fn on_progress; /* may be NULL; while the first load repacks weights */
     void *user;
@@ -58,6 +59,11 @@ typedef struct lull_model_options {
 /* "f16", "q8"; NULL or "" is LULL_KV_DEFAULT. LULL_EINVAL names those that there are. */
 LULL_API LULL_NODISCARD lull_status lull_kv_kind_parse(const char *name, lull_kv_kind *kind,
                                                        lull_error *err);
+
+/* "8", "16"; NULL or "" is LULL_ACTIVATIONS_DEFAULT. LULL_EINVAL names those that there are. */
+LULL_API LULL_NODISCARD lull_status lull_activations_parse(const char *name,
+                                                           lull_activations *activations,
+                                                           lull_error *err);
 
 /* Open a GGUF file. options may be NULL. *model is owned: lull_model_close.
  *   LULL_ENOTFOUND LULL_EIO LULL_ECORRUPT

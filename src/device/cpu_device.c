@@ -792,14 +792,14 @@ lull_status lull_device_plan_memory(lull_device *d, const lull_device_plan *plan
     return LULL_OK;
 }
 
-lull_status lull_device_new_cpu(lull_cpu_level level, int n_threads, lull_device **out,
-                                lull_error *err)
+lull_status lull_device_new_cpu(lull_cpu_level level, lull_activations activations, int n_threads,
+                                lull_device **out, lull_error *err)
 {
     *out = NULL;
     lull_device *d = calloc(1, sizeof *d);
     if (!d) return lull_fail(err, LULL_ENOMEM, "out of memory for the device");
     lull_status st = LULL_OK;
-    d->kernels = lull_kernels_of(level);
+    d->kernels = lull_kernels_of(level, activations);
     d->claims = calloc(MAX_STEPS * PHASES, sizeof *d->claims);
     if (!d->claims) {
         st = lull_fail(err, LULL_ENOMEM, "out of memory for the device");
@@ -827,6 +827,11 @@ void lull_device_free(lull_device *d)
 lull_cpu_level lull_device_level(const lull_device *d)
 {
     return d->kernels->level;
+}
+
+lull_activations lull_device_activations(const lull_device *d)
+{
+    return d->kernels->activations;
 }
 
 int lull_device_n_threads(const lull_device *d)

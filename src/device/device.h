@@ -88,15 +88,16 @@ typedef struct lull_device_plan {
     int max_rows, max_d_in, max_head, max_d_head, max_positions, n_kv;
 } lull_device_plan;
 
-/* level: see lull_cpu_level_parse. n_threads >= 1. *out is owned. */
-LULL_NODISCARD lull_status lull_device_new_cpu(lull_cpu_level level, int n_threads,
-                                               lull_device **out, lull_error *err);
+/* level: see lull_cpu_level_parse. activations: not the default. n_threads >= 1. *out is owned. */
+LULL_NODISCARD lull_status lull_device_new_cpu(lull_cpu_level level, lull_activations activations,
+                                               int n_threads, lull_device **out, lull_error *err);
 void lull_device_free(lull_device *d);
 /* May be called again for larger sizes. LULL_ENOMEM: the former plan stays in force. */
 LULL_NODISCARD lull_status lull_device_plan_memory(lull_device *d, const lull_device_plan *plan,
                                                    lull_error *err);
 
 lull_cpu_level lull_device_level(const lull_device *d);
+lull_activations lull_device_activations(const lull_device *d);
 int lull_device_n_threads(const lull_device *d);
 size_t lull_device_work_bytes(const lull_device *d);
 

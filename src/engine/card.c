@@ -38,7 +38,7 @@ static json_t *kv_card(const lull_model *m)
         if (c->is_sliding[i]) json_array_append_new(sliding, json_integer(i));
     return json_pack("{s:o, s:s, s:n, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:o, s:o}",
                      "weights", hex_of(&core->weights_digest), "architecture", core->architecture,
-                     "adapter", "numerics", lull_numerics_of(core->kv.kind), "kv",
+                     "adapter", "numerics", lull_model_numerics(m), "kv",
                      core->kv.kind == LULL_KV_Q8 ? "q8" : "f16", "page_positions",
                      LULL_PAGE_POSITIONS, "n_layer", c->n_layer, "n_head", c->n_head, "n_kv",
                      c->n_kv, "d_head", c->d_head, "window", c->n_window, "eps", (double)c->eps,

@@ -79,9 +79,13 @@ static lull_status open_core(lull_model *m, const lull_model_options *options, l
     char cache_dir[4096] = "";
     lull_cpu_level level;
     lull_kv_kind kv = options->kv;
+    lull_activations activations = options->activations;
     lull_status st = LULL_OK;
     if (kv == LULL_KV_DEFAULT) LULL_TRY(lull_kv_kind_parse(getenv("LULL_KV"), &kv, err));
     if (kv == LULL_KV_DEFAULT) kv = LULL_KV_F16;
+    if (activations == LULL_ACTIVATIONS_DEFAULT)
+        LULL_TRY(lull_activations_parse(getenv("LULL_ACTIVATIONS"), &activations, err));
+    if (activations == LULL_ACTIVATIONS_DEFAULT) activations = LULL_ACTIVATIONS_8;
     LULL_TRY(choose_threads(options, &m->n_threads, err));
     LULL_TRY(lull_cpu_level_parse(options->cpu_level ? options->cpu_level : getenv("LULL_CPU"),
                                   &level, err));
@@ -95,7 +99,7 @@ static lull_status open_core(lull_model *m, const lull_model_options *options, l
             lull_gguf_path(m->gguf), m->core->config.n_vocab, lull_tokenizer_n_vocab(m->tokenizer));
         goto done;
     }
-    LULL_TRY(lull_device_new_cpu(level, m->n_threads, &m->device, err));
+    LULL_TRY(lull_device_new_cpu(level, activations, m->n_threads, &m->device, err));
     LULL_TRY(lull_page_pool_new(&m->core->kv, &m->pool, err));
     LULL_TRY(allocate_rows(m, err));
     if (options->cache_dir) {
@@ -165,9 +169,15 @@ void lull_model_close(lull_model *m)
     free(m);
 }
 
-const char *lull_numerics_of(lull_kv_kind kv)
+const char *lull_numerics_of(lull_kv_kind kv, lull_activations activations)
 {
-    return kv == LULL_KV_Q8 ? LULL_NUMERICS_CLASS_Q8 : LULL_NUMERICS_CLASS;
+    if (activations == LULL_ACTIVATIONS_16) return kv == LULL_KV_Q8 ? "canon-1w/kv-q8" : "canon-1w";
+    return kv == LULL_KV_Q8 ? "canon-1/kv-q8" : "canon-1";
+}
+
+const char *lull_model_numerics(const lull_model *m)
+{
+    return lull_numerics_of(m->core->kv.kind, lull_device_activations(m->device));
 }
 
 lull_status lull_kv_kind_parse(const char *name, lull_kv_kind *kind, lull_error *err)
@@ -184,13 +194,27 @@ lull_status lull_kv_kind_parse(const char *name, lull_kv_kind *kind, lull_error 
     return LULL_OK;
 }
 
+lull_status lull_activations_parse(const char *name, lull_activations *activations, lull_error *err)
+{
+    *activations = LULL_ACTIVATIONS_DEFAULT;
+    if (!name || !*name) return LULL_OK;
+    if (strcmp(name, "8") == 0)
+        *activations = LULL_ACTIVATIONS_8;
+    else if (strcmp(name, "16") == 0)
+        *activations = LULL_ACTIVATIONS_16;
+    else
+        return lull_fail(err, LULL_EINVAL, "no activations of '%s' bits; there are 8 and 16", name);
+    return LULL_OK;
+}
+
 lull_model_info lull_model_get_info(const lull_model *m)
 {
     lull_model_info info = {
         .architecture = "",
         .name = m->name ? m->name : "",
         .cpu_level = "",
-        .numerics = lull_numerics_of(m->core ? m->core->kv.kind : LULL_KV_F16),
+        .numerics =
+            m->core ? lull_model_numerics(m) : lull_numerics_of(LULL_KV_F16, LULL_ACTIVATIONS_8),
         .n_vocab = lull_tokenizer_n_vocab(m->tokenizer),
         .file_bytes = lull_gguf_file(m->gguf)->n_bytes,
         .load_ms = m->load_ms,

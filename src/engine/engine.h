@@ -80,8 +80,9 @@ struct lull_session {
     atomic_bool is_cancelled;
 };
 
-/* The numerics class of a model with such keys and values. Static. */
-const char *lull_numerics_of(lull_kv_kind kv);
+/* The name of a numerics class; neither is the default. Static. */
+const char *lull_numerics_of(lull_kv_kind kv, lull_activations activations);
+const char *lull_model_numerics(const lull_model *m);
 
 /* The card of a model, into m->card, and the digest of what in it pages depend on, into
  * m->kv_identity. LULL_ENOMEM. */

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "panel.h"
+
 static float half_at(const uint8_t *p, int i)
 {
     uint16_t h;
@@ -40,88 +42,21 @@ static int code_bits(lull_dtype t)
     }
 }
 
-/* Index of the largest of 4, the first among equals; *rest takes the largest of the other three. */
-static int top_of_4(const uint32_t *a, uint32_t *rest)
-{
-    int top = 0;
-    *rest = 0;
-    for (int i = 1; i < 4; i++) {
-        uint32_t loser = a[i] > a[top] ? a[top] : a[i];
-        top = a[i] > a[top] ? i : top;
-        *rest = loser > *rest ? loser : *rest;
-    }
-    return top;
-}
-
-void lull_quantize_ref(const float *x, int n, int n_tokens, int t, uint8_t *panel)
-{
-    for (int b = 0; b < n / LULL_BLOCK_COLS; b++, x += LULL_BLOCK_COLS) {
-        uint8_t *block = panel + (size_t)b * lull_panel_block_bytes(n_tokens);
-        int8_t *low = (int8_t *)block + 32 * t;
-        int8_t *high = (int8_t *)block + LULL_PANEL_HIGH * n_tokens + 4 * t;
-        int32_t *group = (int32_t *)(block + LULL_PANEL_GROUP * n_tokens) + t;
-        float *s = (float *)(block + LULL_PANEL_S * n_tokens) + t;
-        int32_t *neg = (int32_t *)(block + LULL_PANEL_NEG * n_tokens) + t;
-        /* The magnitude bits of floats order as integers, with NaN above infinity above all else. */
-        uint32_t u[LULL_BLOCK_COLS], largest[8], rest[2];
-        for (int i = 0; i < LULL_BLOCK_COLS; i++) {
-            memcpy(&u[i], &x[i], 4);
-            u[i] &= 0x7fffffff;
-        }
-        for (int j = 0; j < 8; j++) {
-            largest[j] = 0;
-            for (int i = 4 * j; i < 4 * j + 4; i++)
-                largest[j] = u[i] > largest[j] ? u[i] : largest[j];
-        }
-        int top[2] = {top_of_4(largest, &rest[0]), 4 + top_of_4(largest + 4, &rest[1])};
-        uint32_t a_bits = largest[top[0]] > largest[top[1]] ? largest[top[0]] : largest[top[1]];
-        float a, g;
-        memcpy(&a, &a_bits, 4);
-        memcpy(&g, rest[0] > rest[1] ? &rest[0] : &rest[1], 4);
-        for (int h = 0; h < 2; h++) group[h * n_tokens] = top[h];
-        if (!(a >= 0x1p-110f && a <= 0x1.fffffep127f)) {
-            memset(low, 0, LULL_BLOCK_COLS);
-            for (int h = 0; h < 2; h++) {
-                memset(high + 4 * h * n_tokens, 0, 4);
-                neg[h * n_tokens] = 0;
-            }
-            s[0] = a >= 0x1p-110f || a != a ? a : 0;
-            s[n_tokens] = 0;
-            continue;
-        }
-        bool is_flat = 128.0f * g >= a;
-        float r = is_flat ? 127.0f / g : 16256.0f / a;
-        int32_t q[LULL_BLOCK_COLS], sum[2] = {0, 0};
-        for (int i = 0; i < LULL_BLOCK_COLS; i++) q[i] = (int32_t)rintf(x[i] * r);
-        for (int i = 0; i < 16; i++) {
-            sum[0] += q[i];
-            sum[1] += q[16 + i];
-        }
-        for (int i = 0; i < LULL_BLOCK_COLS; i++) low[i] = (int8_t)q[i];
-        for (int h = 0; h < 2; h++) {
-            for (int i = 0; i < 4; i++) {
-                int32_t v = q[4 * top[h] + i], v_high = (v + 64) >> 7;
-                high[4 * h * n_tokens + i] = (int8_t)v_high;
-                low[4 * top[h] + i] = (int8_t)(v - 128 * v_high);
-            }
-            neg[h * n_tokens] = -sum[h];
-        }
-        float step = is_flat ? g / 127.0f : a / 16256.0f;
-        s[0] = step;
-        s[n_tokens] = step * (float)(sum[0] + sum[1]);
-    }
-}
-
 /* The 32 q of token t in a block of a panel of T. */
 static void panel_codes(const uint8_t *block, int T, int t, int *q)
 {
     const int8_t *low = (const int8_t *)block + 32 * t;
     for (int c = 0; c < LULL_BLOCK_COLS; c++) q[c] = low[c];
+#if LULL_ACTIVATION_BITS == 8
     for (int half = 0; half < 2; half++) {
-        const int8_t *high = (const int8_t *)block + LULL_PANEL_HIGH * T + 4 * (half * T + t);
+        const int8_t *high = (const int8_t *)block + PANEL_HIGH * T + 4 * (half * T + t);
         const int32_t *group = (const int32_t *)(block + LULL_PANEL_GROUP * T) + half * T + t;
         for (int i = 0; i < 4; i++) q[4 * *group + i] += 128 * high[i];
     }
+#else
+    const int8_t *high = (const int8_t *)block + PANEL_HIGH * T + 32 * t;
+    for (int c = 0; c < LULL_BLOCK_COLS; c++) q[c] += 128 * high[c];
+#endif
 }
 
 static void dot_quantized(lull_dtype t, int n_tokens, const uint8_t *tile, const uint8_t *panel,
@@ -139,9 +74,9 @@ static void dot_quantized(lull_dtype t, int n_tokens, const uint8_t *tile, const
             block += has_super_min ? 64 : 32;
         }
         const uint8_t *sc = block + codes_bytes;
-        const uint8_t *p = panel + (size_t)b * lull_panel_block_bytes(n_tokens);
-        const float *scale = (const float *)(p + LULL_PANEL_S * n_tokens);
-        const int32_t *neg = (const int32_t *)(p + LULL_PANEL_NEG * n_tokens);
+        const uint8_t *p = panel + (size_t)b * PANEL_BLOCK * (size_t)n_tokens;
+        const float *scale = (const float *)(p + PANEL_S * n_tokens);
+        const int32_t *neg = (const int32_t *)(p + PANEL_NEG * n_tokens);
         for (int r = 0; r < LULL_TILE_ROWS; r++) {
             int code[LULL_BLOCK_COLS];
             for (int c = 0; c < LULL_BLOCK_COLS; c++)
@@ -221,8 +156,8 @@ static void dot_float(lull_dtype t, int n_tokens, const uint8_t *tile, const uin
 }
 
 #define DOT(kind, lower, T)                                                                        \
-    static void dot_##lower##_##T##_ref(const uint8_t *tile, const uint8_t *panel, int n_cols,     \
-                                        float *out)                                                \
+    static void dot_##lower##_##T(const uint8_t *tile, const uint8_t *panel, int n_cols,           \
+                                  float *out)                                                      \
     {                                                                                              \
         kind(LULL_DTYPE_##lower, T, tile, panel, n_cols, out);                                     \
     }
@@ -243,9 +178,8 @@ DOTS(dot_quantized, Q5_K)
 DOTS(dot_quantized, Q6_K)
 
 #define ROW(lower)                                                                                 \
-    [LULL_DTYPE_##lower] = {dot_##lower##_1_ref, dot_##lower##_4_ref, dot_##lower##_8_ref,         \
-                            dot_##lower##_12_ref}
-const lull_dot_fn lull_dot_ref[LULL_DTYPE_N][LULL_PANEL_SIZES] = {
+    [LULL_DTYPE_##lower] = {dot_##lower##_1, dot_##lower##_4, dot_##lower##_8, dot_##lower##_12}
+const lull_dot_fn LULL_AT_LEVEL(dot)[LULL_DTYPE_N][LULL_PANEL_SIZES] = {
     ROW(F32),  ROW(F16),  ROW(BF16), ROW(Q4_0), ROW(Q4_1), ROW(Q5_0), ROW(Q5_1),
     ROW(Q8_0), ROW(Q2_K), ROW(Q3_K), ROW(Q4_K), ROW(Q5_K), ROW(Q6_K),
 };

@@ -1,4 +1,4 @@
-/* Matmul at the width of the level: one lane a row, so that nothing is ever summed across lanes
+/* Matmul at the width of the level, of activations of LULL_ACTIVATION_BITS: one lane a row, so that nothing is ever summed across lanes
  * and a row's order of operations is that of gemm_ref.c. The body is written once, with the format
  * and the number of tokens as constants that the compiler folds; the macros at the end make one
  * function of each pair.
@@ -7,6 +7,7 @@
  * vpmaddubsw, whose 16-bit sums are added up as long as they cannot overflow. */
 #include "gemm_simd.h"
 #include "levels.h"
+#include "panel.h"
 
 /* Only vpdpbusd takes codes of 8 bits as they lie there. The other ways to multiply make them
  * signed, which takes their offset off; codes of fewer bits are the same either way. */
@@ -45,16 +46,101 @@ ALWAYS_INLINE const uint8_t *widen_groups(format f, patch p, const uint8_t *bloc
     return room;
 }
 
+/* add_plane: sums of codes times a plane of activations over n_halves of a block, from half on.
+ * is_first: sum is not added to, but set. Offsets are not taken off, but for those of load_codes. */
+#if defined(HAS_DOT4)
+
+ALWAYS_INLINE void add_plane(format f, patch p, const uint8_t *groups, const uint8_t *plane,
+                             int half, int n_halves, int is_first, vi *sum)
+{
+    if (is_first) UNROLL for (int k = 0; k < p.n_t * p.n_v; k++) sum[k] = vi_zero();
+    groups += 64 * 4 * half, plane += 4 * 4 * half;
+    UNROLL for (int j = 0; j < 4 * n_halves; j++) UNROLL for (int v = 0; v < p.n_v; v++)
+    {
+        vi w = load_codes(f, groups + 64 * j + 4 * LANES * v);
+        UNROLL for (int k = 0; k < p.n_t; k++) sum[k * p.n_v + v] =
+            vi_dot4(sum[k * p.n_v + v], w, vi_all_fours(plane + 32 * (p.t0 + k) + 4 * j));
+    }
+}
+
+#else
+
+/* Signed weights of 8 bits would not stay within 16 with a pair of products of a byte. */
+ALWAYS_INLINE vi mul_pairs(format f, vi w, vi x)
+{
+    if (f.n_bits != 8) return vi_mul_pairs(w, x);
+    return vi_mul_pairs(vi_abs8(w), vi_sign8(x, w));
+}
+
+/* Compilers add what they know to be a sum of many up in a tree, for which there are too few
+ * registers. They must not know. */
+#define KEEP(x) __asm__("" : "+x"(x))
+
+/* Sums of n groups from j0: of pairs in 16 bits, then widened. */
+ALWAYS_INLINE void add_groups(format f, patch p, const uint8_t *groups, int j0, int n, int is_first,
+                              const uint8_t *plane, vi *sum)
+{
+    vi part[PATCH_MAX];
+    UNROLL for (int j = j0; j < j0 + n; j++)
+    {
+        vi w[16 / LANES];
+        UNROLL for (int v = 0; v < p.n_v; v++) w[v] =
+            load_codes(f, groups + 64 * j + 4 * LANES * v);
+        UNROLL for (int k = 0; k < p.n_t; k++)
+        {
+            vi x = vi_all_fours(plane + 32 * (p.t0 + k) + 4 * j);
+            UNROLL for (int v = 0; v < p.n_v; v++)
+            {
+                vi product = mul_pairs(f, w[v], x), *to = &part[k * p.n_v + v];
+                *to = j == j0 ? product : vi_add16(*to, product);
+                KEEP(*to);
+            }
+        }
+    }
+    /* … and what comes after the sums is not loaded before them. */
+    if (ACC_IN_MEMORY) __asm__ volatile("" : : : "memory");
+    UNROLL for (int k = 0; k < p.n_t * p.n_v; k++)
+    {
+        vi widened = vi_widen_pairs(part[k], 1);
+        sum[k] = is_first ? widened : vi_add(sum[k], widened);
+    }
+}
+
+ALWAYS_INLINE void add_plane(format f, patch p, const uint8_t *groups, const uint8_t *plane,
+                             int half, int n_halves, int is_first, vi *sum)
+{
+    /* A pair adds at most 2 · 127 · code: 15 · 254 · 8, 31 · 254 · 4 and 63 · 254 · 2 stay below
+     * 32,768, and so does 128 · 254. */
+    int n = f.n_bits <= 4 ? 8 : f.n_bits == 5 ? 4 : f.n_bits == 6 ? 2 : 1;
+    if (n > 4 * n_halves) n = 4 * n_halves;
+    UNROLL for (int j = 0; j < 4 * n_halves; j += n)
+        add_groups(f, p, groups, 4 * half + j, n, is_first && j == 0, plane, sum);
+}
+
+#endif
+
+/* sum_codes: sums of codes times q over n_halves of a block, from half on: of the low plane, and 128
+ * times those of the high one. */
+#if LULL_ACTIVATION_BITS == 16
+
+ALWAYS_INLINE void sum_codes(format f, patch p, const uint8_t *groups, const uint8_t *px, int half,
+                             int n_halves, vi *sum)
+{
+    add_plane(f, p, groups, px + PANEL_HIGH * p.T, half, n_halves, 1, sum);
+    UNROLL for (int k = 0; k < p.n_t * p.n_v; k++) sum[k] = vi_shl(sum[k], 7);
+    add_plane(f, p, groups, px, half, n_halves, 0, sum);
+}
+
+#else
+
 /* The high plane of token t in half i, and the offset of the group of codes that it multiplies. */
 ALWAYS_INLINE vi load_high(patch p, const uint8_t *px, int i, int t, int *at)
 {
     __builtin_memcpy(at, px + LULL_PANEL_GROUP * p.T + 4 * (i * p.T + t), 4);
     *at *= 64;
-    return vi_all_fours(px + LULL_PANEL_HIGH * p.T + 4 * (i * p.T + t));
+    return vi_all_fours(px + PANEL_HIGH * p.T + 4 * (i * p.T + t));
 }
 
-/* sum_codes: sums of codes times q over n_halves of a block, from half on: of the low plane, and 128
- * times those of the high one. Offsets are not taken off, but for those of load_codes. */
 #if defined(HAS_DOT4)
 
 ALWAYS_INLINE void sum_codes(format f, patch p, const uint8_t *groups, const uint8_t *px, int half,
@@ -75,67 +161,15 @@ ALWAYS_INLINE void sum_codes(format f, patch p, const uint8_t *groups, const uin
         }
         UNROLL for (int v = 0; v < p.n_v; v++) sum[k * p.n_v + v] = vi_shl(sum[k * p.n_v + v], 7);
     }
-    groups += 64 * 4 * half, px += 4 * 4 * half;
-    UNROLL for (int j = 0; j < 4 * n_halves; j++) UNROLL for (int v = 0; v < p.n_v; v++)
-    {
-        vi w = load_codes(f, groups + 64 * j + 4 * LANES * v);
-        UNROLL for (int k = 0; k < p.n_t; k++) sum[k * p.n_v + v] =
-            vi_dot4(sum[k * p.n_v + v], w, vi_all_fours(px + 32 * (p.t0 + k) + 4 * j));
-    }
+    add_plane(f, p, groups, px, half, n_halves, 0, sum);
 }
 
 #else
 
-/* Signed weights of 8 bits would not stay within 16 with a pair of products of a byte. */
-ALWAYS_INLINE vi mul_pairs(format f, vi w, vi x)
-{
-    if (f.n_bits != 8) return vi_mul_pairs(w, x);
-    return vi_mul_pairs(vi_abs8(w), vi_sign8(x, w));
-}
-
-/* Compilers add what they know to be a sum of many up in a tree, for which there are too few
- * registers. They must not know. */
-#define KEEP(x) __asm__("" : "+x"(x))
-
-/* Sums of n groups from j0: of pairs in 16 bits, then widened. */
-ALWAYS_INLINE void add_low(format f, patch p, const uint8_t *groups, int j0, int n, int is_first,
-                           const uint8_t *px, vi *sum)
-{
-    vi part[PATCH_MAX];
-    UNROLL for (int j = j0; j < j0 + n; j++)
-    {
-        vi w[16 / LANES];
-        UNROLL for (int v = 0; v < p.n_v; v++) w[v] =
-            load_codes(f, groups + 64 * j + 4 * LANES * v);
-        UNROLL for (int k = 0; k < p.n_t; k++)
-        {
-            vi x = vi_all_fours(px + 32 * (p.t0 + k) + 4 * j);
-            UNROLL for (int v = 0; v < p.n_v; v++)
-            {
-                vi product = mul_pairs(f, w[v], x), *to = &part[k * p.n_v + v];
-                *to = j == j0 ? product : vi_add16(*to, product);
-                KEEP(*to);
-            }
-        }
-    }
-    /* … and what comes after the sums is not loaded before them. */
-    if (ACC_IN_MEMORY) __asm__ volatile("" : : : "memory");
-    UNROLL for (int k = 0; k < p.n_t * p.n_v; k++)
-    {
-        vi widened = vi_widen_pairs(part[k], 1);
-        sum[k] = is_first ? widened : vi_add(sum[k], widened);
-    }
-}
-
 ALWAYS_INLINE void sum_codes(format f, patch p, const uint8_t *groups, const uint8_t *px, int half,
                              int n_halves, vi *sum)
 {
-    /* A pair adds at most 2 · 127 · code: 15 · 254 · 8, 31 · 254 · 4 and 63 · 254 · 2 stay below
-     * 32,768, and so does 128 · 254. */
-    int n = f.n_bits <= 4 ? 8 : f.n_bits == 5 ? 4 : f.n_bits == 6 ? 2 : 1;
-    if (n > 4 * n_halves) n = 4 * n_halves;
-    UNROLL for (int j = 0; j < 4 * n_halves; j += n)
-        add_low(f, p, groups, 4 * half + j, n, j == 0, px, sum);
+    add_plane(f, p, groups, px, half, n_halves, 1, sum);
     UNROLL for (int k = 0; k < p.n_t; k++)
     {
         int at, at2;
@@ -159,6 +193,7 @@ ALWAYS_INLINE void sum_codes(format f, patch p, const uint8_t *groups, const uin
 }
 
 #endif
+#endif
 
 ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8_t *panel,
                              int n_cols, float *out)
@@ -177,18 +212,19 @@ ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8
     block_scales scales[16 / LANES] = {0};
     const uint8_t *block = tile, *px = panel;
     for (int b = 0; b < n_cols / LULL_BLOCK_COLS;
-         b++, block += f.block_bytes, px += lull_panel_block_bytes(p.T)) {
+         b++, block += f.block_bytes, px += PANEL_BLOCK * p.T) {
         if (f.is_super && b % LULL_SUPER_BLOCKS == 0) {
             UNROLL for (int v = 0; v < p.n_v; v++)
                 load_super_scales(f, block, row + LANES * v, &scales[v]);
             block += f.super_bytes;
         }
-        const float *s = (const float *)(px + LULL_PANEL_S * p.T) + p.t0, *sm = s + p.T;
-        const int32_t *neg = (const int32_t *)(px + LULL_PANEL_NEG * p.T) + p.t0;
+        const float *s = (const float *)(px + PANEL_S * p.T) + p.t0, *sm = s + p.T;
+        const int32_t *neg = (const int32_t *)(px + PANEL_NEG * p.T) + p.t0;
         _Alignas(64) uint8_t room[8 * 64];
         const uint8_t *groups = widen_groups(f, p, block, room);
         vi total[PATCH_MAX];
-        /* The halves of split blocks times their integer scales; exact in int32. */
+        /* The halves of split blocks times their integer scales; exact in int32: of activations of 16
+         * bits, 32 · 16256 · 32 · 128 in Q6_K is the most, and below 2^31. */
         int n_parts = f.is_split ? 2 : 1;
         UNROLL for (int i = 0; i < n_parts; i++)
         {

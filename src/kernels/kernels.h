@@ -1,4 +1,4 @@
-/* The kernels of numerics class canon-1: contracts, and one table of function pointers a CPU
+/* The kernels of the numerics classes canon-1 and canon-1w: contracts, and one table of function pointers a CPU
  * level.
  *
  * The class is the operations and their order, given here and in docs/numerics.md; the plain C in
@@ -12,10 +12,8 @@
 #include <stdint.h>
 
 #include "cpu.h"
+#include "lull/numerics.h"
 #include "pack.h"
-
-#define LULL_NUMERICS_CLASS "canon-1"
-#define LULL_NUMERICS_CLASS_Q8 "canon-1/kv-q8" /* with keys and values of 8 bits */
 
 /* ---- panels ---------------------------------------------------------------------------------- */
 
@@ -23,31 +21,44 @@
  * room for, is 1, 4, 8 or 12. A float panel is f32 [n_cols][T].
  *
  * A quantised panel holds integers q with one scale per 32 columns, and their products with the
- * weights' codes are exact. A few activations are far larger than their neighbours and would cost
- * these their bits, so in each half of a block the group of 4 columns with the largest value (the
- * first, among equals) is kept to 15 bits, in two planes of int8, and the other three to 8. With g
- * the largest |x| of these others in either half and a the largest of the block:
+ * weights' codes are exact. All q of a block are 0 when its largest |x|, a, is below 2^-110 or not
+ * finite. Integers of more than 8 bits are in two planes of int8: q = 128 high + low, -64 <= low < 64.
+ * Unused tokens are zero.
+ *
+ * Activations of 8 bits (canon-1): a few are far larger than their neighbours and would cost these
+ * their bits, so in each half of a block the group of 4 columns with the largest value (the first,
+ * among equals) is kept to 15 bits, and the other three to 8. With g the largest |x| of these others
+ * in either half:
  *
  *   r = 127 / g and s = g / 127, if 128 g >= a; else r = 16256 / a and s = a / 16256
  *   q = rint(x r)
  *
- * Of an outlying group q = 128 high + low with -64 <= low < 64; elsewhere q = low. All q are 0 when
- * a is below 2^-110 or not finite. A block is, with offsets in bytes times T:
+ * A block is, with offsets in bytes times T:
  *
- *    0  i8   low[T][32]
+ *    0  i8   low[T][32]       q itself outside the outlying groups
  *   32  i8   high[2][T][4]   of the outlying group of each half
  *   40  i32  group[2][T]     which one: 0-3 and 4-7
  *   48  f32  s[T]            not finite when a is not, so that it shows in the logits; 0 when a is 0
  *   52  f32  sm[T]           s (float)(sum of q)
  *   56  i32  neg[2][T]       minus the sum of q of each half
  *
- * Unused tokens are zero. */
+ * Activations of 16 bits (canon-1w): r = 16256 / a, s = a / 16256 for all, and a block is
+ *
+ *    0  i8   low[T][32]
+ *   32  i8   high[T][32]
+ *   64  f32  s[T], sm[T]
+ *   72  i32  neg[2][T] */
 enum {
     LULL_PANEL_HIGH = 32,
     LULL_PANEL_GROUP = 40,
     LULL_PANEL_S = 48,
     LULL_PANEL_NEG = 56,
-    LULL_PANEL_BLOCK = 64
+    LULL_PANEL_BLOCK = 64,
+
+    LULL_PANEL16_HIGH = 32,
+    LULL_PANEL16_S = 64,
+    LULL_PANEL16_NEG = 72,
+    LULL_PANEL16_BLOCK = 80
 };
 
 enum { LULL_PANEL_MAX = 12, LULL_PANEL_SIZES = 4 };
@@ -60,12 +71,7 @@ static inline int lull_panel_size_for(int n)
     return n <= 1 ? 0 : n <= 4 ? 1 : n <= 8 ? 2 : 3;
 }
 
-static inline size_t lull_panel_block_bytes(int n_tokens)
-{
-    return (size_t)LULL_PANEL_BLOCK * (size_t)n_tokens;
-}
-
-/* Bytes for n_cols columns: enough for either kind. 64-aligned. */
+/* Bytes for n_cols columns: enough for every kind. 64-aligned. */
 static inline size_t lull_panel_bytes(int n_tokens, int n_cols)
 {
     return ((size_t)4 * (size_t)n_tokens * ((size_t)n_cols + 31) + 63) / 64 * 64;
@@ -210,6 +216,7 @@ typedef void (*lull_attend_q8_fn)(const lull_attend_q8_args *a);
 
 typedef struct lull_kernels {
     lull_cpu_level level;
+    lull_activations activations;
     const lull_dot_fn (*dot)[LULL_PANEL_SIZES]; /* [LULL_DTYPE_N] */
     const lull_wide_kernels *wide;              /* [LULL_DTYPE_N], or NULL */
     lull_quantize_fn quantize;
@@ -225,8 +232,9 @@ typedef struct lull_kernels {
     lull_attend_q8_fn attend_q8;
 } lull_kernels;
 
-/* The table of a level; static, never NULL for a level that lull_cpu_level_parse accepts. */
-const lull_kernels *lull_kernels_of(lull_cpu_level level);
+/* The table of a level for activations of 8 or 16 bits; static, never NULL for a level that
+ * lull_cpu_level_parse accepts. */
+const lull_kernels *lull_kernels_of(lull_cpu_level level, lull_activations activations);
 
 /* exp of the class, for what is not a kernel (sampling). */
 float lull_exp_ref(float x);

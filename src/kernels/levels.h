@@ -1,6 +1,7 @@
 /* Names of the kernels of each level. A source that serves several levels is compiled once for
  * each, with LULL_LEVEL set to the suffix: LULL_AT_LEVEL(add) is add_avx2 there. A level
- * without a kernel of its own takes that of the level below (kernels.c). */
+ * without a kernel of its own takes that of the level below (kernels.c). Kernels of activations of 16
+ * bits have a16 behind the level. */
 #ifndef LULL_KERNELS_LEVELS_H
 #define LULL_KERNELS_LEVELS_H
 
@@ -26,7 +27,7 @@
     void lull_attend_q8_##L(const lull_attend_q8_args *a);
 #define LULL_PANEL_KERNELS(L)                                                                      \
     void lull_quantize_##L(const float *x, int n, int n_tokens, int t, uint8_t *panel);
-#define LULL_GATE_KERNELS(L)                                                                      \
+#define LULL_GATE_KERNELS(L)                                                                       \
     void lull_gated_##L(lull_act act, const float *g, const float *u, int n, float *y);
 #define LULL_GEMM_KERNELS(L) extern const lull_dot_fn lull_dot_##L[LULL_DTYPE_N][LULL_PANEL_SIZES];
 #define LULL_WIDE_KERNELS(L) extern const lull_wide_kernels lull_wide_##L[LULL_DTYPE_N];
@@ -38,39 +39,52 @@
 LULL_ELEMENTWISE_KERNELS(ref)
 LULL_ATTENTION_KERNELS(ref)
 LULL_PANEL_KERNELS(ref)
+LULL_PANEL_KERNELS(ref_a16)
 LULL_ATTENTION_Q8_KERNELS(ref)
 LULL_GATE_KERNELS(ref)
 LULL_GEMM_KERNELS(ref)
+LULL_GEMM_KERNELS(ref_a16)
 #if defined(__x86_64__)
 LULL_ELEMENTWISE_KERNELS(avx2)
 LULL_ATTENTION_KERNELS(avx2)
 LULL_PANEL_KERNELS(avx2)
+LULL_PANEL_KERNELS(avx2_a16)
 LULL_ATTENTION_Q8_KERNELS(avx2)
 LULL_GATE_KERNELS(avx2)
 LULL_GEMM_KERNELS(avx2)
+LULL_GEMM_KERNELS(avx2_a16)
 LULL_WIDE_KERNELS(avx2)
+LULL_WIDE_KERNELS(avx2_a16)
 LULL_ROOF_KERNELS(avx2)
 LULL_ELEMENTWISE_KERNELS(avx512)
 LULL_ATTENTION_KERNELS(avx512)
 LULL_PANEL_KERNELS(avx512)
+LULL_PANEL_KERNELS(avx512_a16)
 LULL_ATTENTION_Q8_KERNELS(avx512)
 LULL_GATE_KERNELS(avx512)
 LULL_GEMM_KERNELS(avx512)
+LULL_GEMM_KERNELS(avx512_a16)
 LULL_WIDE_KERNELS(avx512)
+LULL_WIDE_KERNELS(avx512_a16)
 LULL_ROOF_KERNELS(avx512)
 LULL_GEMM_KERNELS(avx512vnni)
+LULL_GEMM_KERNELS(avx512vnni_a16)
 LULL_ATTENTION_Q8_KERNELS(avx512vnni)
 LULL_WIDE_KERNELS(avx512vnni)
+LULL_WIDE_KERNELS(avx512vnni_a16)
 LULL_WIDE_KERNELS(amx)
 LULL_ROOF_KERNELS(avx512vnni)
 #elif defined(__aarch64__)
 LULL_ELEMENTWISE_KERNELS(neon)
 LULL_ATTENTION_KERNELS(neon)
 LULL_PANEL_KERNELS(neon)
+LULL_PANEL_KERNELS(neon_a16)
 LULL_ATTENTION_Q8_KERNELS(neon)
 LULL_GATE_KERNELS(neon)
 LULL_GEMM_KERNELS(neon)
+LULL_GEMM_KERNELS(neon_a16)
 LULL_WIDE_KERNELS(neon)
+LULL_WIDE_KERNELS(neon_a16)
 LULL_ROOF_KERNELS(neon)
 #endif
 

@@ -1,8 +1,9 @@
-/* Panels of quantised activations at the width of the level; the same as lull_quantize_ref. */
+/* Panels of activations of 8 bits at the width of the level; the same as panel_ref.c. */
 #include "levels.h"
 
 #include <string.h>
 
+#include "panel.h"
 #include "simd.h"
 
 enum { HALF_COLS = LULL_BLOCK_COLS / 2, HALF_VECTORS = HALF_COLS / LANES };
@@ -23,12 +24,12 @@ ALWAYS_INLINE int outlying_group(const int32_t *a, int32_t *rest)
 void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t *panel)
 {
     for (int b = 0; b < n / LULL_BLOCK_COLS; b++, x += LULL_BLOCK_COLS) {
-        uint8_t *block = panel + (size_t)b * lull_panel_block_bytes(n_tokens);
+        uint8_t *block = panel + (size_t)b * PANEL_BLOCK * (size_t)n_tokens;
         int8_t *low = (int8_t *)block + 32 * t;
-        int8_t *high = (int8_t *)block + LULL_PANEL_HIGH * n_tokens + 4 * t;
+        int8_t *high = (int8_t *)block + PANEL_HIGH * n_tokens + 4 * t;
         int32_t *group = (int32_t *)(block + LULL_PANEL_GROUP * n_tokens) + t;
-        float *s = (float *)(block + LULL_PANEL_S * n_tokens) + t;
-        int32_t *neg = (int32_t *)(block + LULL_PANEL_NEG * n_tokens) + t;
+        float *s = (float *)(block + PANEL_S * n_tokens) + t;
+        int32_t *neg = (int32_t *)(block + PANEL_NEG * n_tokens) + t;
         _Alignas(64) int32_t largest[LULL_BLOCK_COLS], q[LULL_BLOCK_COLS];
         vf v[2 * HALF_VECTORS];
         UNROLL for (int i = 0; i < 2 * HALF_VECTORS; i++)

@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lull/kv.h"
+#include "lull/numerics.h"
 
 enum {
     LULL_PAGE_POSITIONS = 64,
