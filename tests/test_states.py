@@ -6,7 +6,9 @@
 Without --models on tiny models with random weights; with it on the real ones (exit code 77 when the
 environment does not name them). Logits are compared byte for byte.
 """
+import ast
 import json
+import math
 import os
 import re
 import shutil
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import time
 import unittest
+from pathlib import Path
 
 from program import SKIPPED, TEXTS, Folder, Lull, real_models, tiny_model
 
@@ -25,6 +28,7 @@ PROSE = """The harbour office opens at six. By then the tide has usually turned,
 stand on the quay with their coffee, arguing about the wind. Nobody writes the argument down, yet
 every ship that leaves before noon carries a copy of its conclusion: a course, a speed and a time to
 be past the bar. """
+DRIFT_TEXT = Path(__file__).resolve().parent.parent / "src/engine/drift_text.h"
 program_path = None  # --lull
 
 
@@ -34,6 +38,18 @@ def any_tokens(n, n_vocab, seed=1):
         seed = (seed * 1664525 + 1013904223) & 0xFFFFFFFF
         ids.append((seed * n_vocab) >> 32)
     return ids
+
+
+def log_probabilities(row):
+    most = max(row)
+    norm = most + math.log(math.fsum(math.exp(x - most) for x in row))
+    return [x - norm for x in row]
+
+
+def divergence(a, b):
+    """KL(softmax a || softmax b) in nats."""
+    a, b = log_probabilities(a), log_probabilities(b)
+    return math.fsum(math.exp(p) * (p - q) for p, q in zip(a, b))
 
 
 def joined(tokens):
@@ -376,6 +392,100 @@ class Shown(Case):
             self.assertIsNone(self.lull.json("why", "a", "-f", a)["divergence"])
 
 
+class Drift(Case):
+    """What a state of 8-bit keys and values says about the predictions (docs/numerics.md, section 7)."""
+
+    def shown(self, name, *flags):
+        return self.lull.json("show", name, *flags)["card"].get("drift")
+
+    def sleep_q8(self, lull, model, name):
+        lull.ok("logits", model, "--tokens", "1,2,3", "--kv", "q8", "-o", "/dev/null", "--sleep",
+                name)
+
+    def test_figures(self):
+        """Against the logits of both kinds. `show` prints 10 digits; the rest is float64, whose rounding
+        of sums of 320 terms is far below them."""
+        literals = re.findall(r'^ +("(?:[^"\\]|\\.)*");?$', DRIFT_TEXT.read_text(), re.M)
+        file = self.folder / "text"
+        file.write_text("".join(map(ast.literal_eval, literals)))
+        for model in self.models:
+            kinds = []
+            for kind in ("f16", "q8"):
+                _, rows = self.lull.rows(model, "-f", file, "--kv", kind)
+                kinds.append(list(rows)[:320])
+            kl = [divergence(a, b) for a, b in zip(*kinds)]
+            same = sum(a.index(max(a)) == b.index(max(b)) for a, b in zip(*kinds))
+            self.sleep_q8(self.lull, model, "q")
+            drift = self.shown("q")
+            self.assertEqual((drift.pop("against"), drift.pop("tokens")), ("canon-1", 320))
+            want = {"mean_kl": math.fsum(kl) / 320, "largest_kl": max(kl),
+                    "same_likeliest": same / 320}
+            self.assertEqual(drift.keys(), want.keys())
+            for key, value in want.items():
+                self.assertAlmostEqual(drift[key], value, delta=1e-9 * value, msg=key)
+            self.assertIn(b"same likeliest token %.1f %%" % (100 * same / 320),
+                          self.lull.ok("show", "q"))
+
+    def test_where_it_stands(self):
+        self.sleep(self.bpe, [1, 2, 3], "wide")
+        self.assertIsNone(self.shown("wide"))
+        self.assertNotIn(b"\ndrift", self.lull.ok("show", "wide"))
+        self.sleep_q8(self.lull, self.bpe, "q")
+        drift = self.shown("q")
+        self.lull.ok("mv", "q", "moved")
+        self.lull.ok("fork", "moved:2", "cut")
+        file = self.folder / "q.lull"
+        self.lull.ok("export", "moved", "-o", file)
+        self.lull.ok("import", file, "--store", self.folder / "home2")
+        self.assertEqual([self.shown("moved"), self.shown("cut"), self.shown(file),
+                          self.shown("moved", "--store", self.folder / "home2")], [drift] * 4)
+        # A state of one kind becomes one of the other.
+        self.lull.ok("logits", self.bpe, "--wake", "wide", "--re-read", "--kv", "q8", "--tokens",
+                     "4", "-o", "/dev/null", "--sleep", "narrow")
+        self.assertEqual(self.shown("narrow"), drift)
+
+    def test_measured_alike(self):
+        """At every level, and again when what the cache holds of it is damaged."""
+        cards = set()
+        for n, level in enumerate(["ref", "ref", self.lull.json("doctor")["cpu"]["level"]]):
+            lull = self.lull.with_env(LULL_CPU=level, LULL_CACHE=str(self.folder / f"cache-{level}"))
+            self.sleep_q8(lull, self.spm, f"q{n}")
+            cards.add(json.dumps(self.lull.json("show", f"q{n}")["card"]))
+            files = list((self.folder / f"cache-{level}/drifts").iterdir())
+            self.assertEqual([f.stat().st_size for f in files], [88])
+            files[0].write_bytes(files[0].read_bytes()[:60] + b"\0" * 28)
+        self.assertEqual(len(cards), 1)
+        self.warm(self.spm, "q0", [1, 2, 3, 4, 5], 3, "--kv", "q8")
+
+
+class Numerics(Case):
+    """States belong to a class; what wakes one computes in it."""
+
+    CLASSES = {"canon-1": [], "canon-1/kv-q8": ["--kv", "q8"], "canon-1w": ["--activations", "16"],
+               "canon-1w/kv-q8": ["--kv", "q8", "--activations", "16"]}
+
+    def rows(self, *args):
+        return self.lull.rows(self.spm, *args)[1]
+
+    def test_classes(self):
+        tokens = any_tokens(70, 300)
+        text = ",".join(map(str, tokens))
+        seen = {}
+        for n, (name, flags) in enumerate(self.CLASSES.items()):
+            self.lull.ok("logits", self.spm, "--tokens", text, *flags, "-o", "/dev/null", "--sleep",
+                         f"s{n}")
+            self.assertEqual(self.lull.json("show", f"s{n}")["card"]["kv"]["numerics"], name)
+            whole = list(self.rows("--tokens", text + ",7,8,9", *flags))[-3:]
+            self.assertEqual(list(self.rows("--wake", f"s{n}", "--tokens", "7,8,9")), whole)
+            seen[name] = whole
+        self.assertNotIn(seen["canon-1"], [seen[name] for name in list(seen)[1:]])
+        # One that is asked for otherwise is refused, or read again.
+        other = ["--activations", "16", "--tokens", "7,8,9"]
+        self.fails(1, "--re-read", "logits", self.spm, "--wake", "s0", *other, "-o", "/dev/null")
+        self.assertEqual(list(self.rows("--wake", "s0", "--re-read", *other)), seen["canon-1w"])
+        self.fails(1, "there are 8 and 16", "run", self.spm, "-p", "x", "--activations", "9")
+
+
 class Errors(Case):
     def test_names(self):
         self.fails(1, "lull read", "ls")
@@ -538,6 +648,6 @@ if __name__ == "__main__":
         sys.exit(SKIPPED)
     loader = unittest.TestLoader()
     if len(arguments) == 1:
-        classes = [Models] if use_models else [Bits, Generation, Reuse, Shown, Errors]
+        classes = [Models] if use_models else [Bits, Generation, Reuse, Shown, Drift, Errors]
         arguments += [c.__name__ for c in classes]
     unittest.main(argv=arguments, verbosity=2)

@@ -36,6 +36,19 @@ static void add_members(lull_grid *g, json_t *object)
     json_object_foreach(object, key, value) add_value(g, key, value);
 }
 
+/* What 8-bit keys and values change in the predictions; a card of f16, or an older one, has none. */
+static void add_drift(lull_grid *g, const json_t *drift)
+{
+    if (!json_is_object(drift)) return;
+    lull_grid_cell(g, "drift");
+    lull_grid_cell(
+        g, "mean KL from f16 %.2g, largest %.2g, same likeliest token %.1f %% (%lld tokens)",
+        json_number_value(json_object_get(drift, "mean_kl")),
+        json_number_value(json_object_get(drift, "largest_kl")),
+        100 * json_number_value(json_object_get(drift, "same_likeliest")),
+        (long long)json_integer_value(json_object_get(drift, "tokens")));
+}
+
 static void add_list(lull_grid *g, const char *key, char *const *texts, size_t n)
 {
     lull_buffer all = {0};
@@ -86,6 +99,7 @@ static void print_facts(const lull_store_state *st)
         add_members(&g, json_object_get(generation, "sampling"));
     }
     add_members(&g, json_object_get(card, "kv"));
+    add_drift(&g, json_object_get(card, "drift"));
     if (json_object_get(card, "tokenizer"))
         add_value(&g, "tokenizer", json_object_get(card, "tokenizer"));
     if (json_object_get(card, "chat_template"))

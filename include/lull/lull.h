@@ -445,7 +445,9 @@ typedef struct lull_sleep_options {
 } lull_sleep_options;
 
 /* Put all that the session is into a store, under a name. On LULL_OK it is durable, and the session
- * goes on as before. Writes the pages that are not there yet. *id (may be NULL): the state.
+ * goes on as before. Writes the pages that are not there yet. *id (may be NULL): the state. The first
+ * time that a model of kind q8 does so, its drift is measured for the card (docs/cards.md), which takes as
+ * long as reading 640 tokens; lull_session_cancel ends that, and not the sleep.
  *   LULL_EINVAL (an empty session, a bad name)  LULL_EEXIST  LULL_EFULL (the disk)  LULL_EIO
  *   LULL_ECORRUPT (as lull_session_eval)  LULL_ENOMEM: nothing has changed */
 LULL_API LULL_NODISCARD lull_status lull_sleep(lull_session *s, lull_store *store,

@@ -4,7 +4,10 @@
  *      "tokenizer": digest,                            what token ids mean
  *      "chat_template": digest or null}                how messages become tokens
  *
- * The digest of "kv" is the KV identity: models that agree in it give equal bytes for equal tokens. */
+ * The digest of "kv" is the KV identity: models that agree in it give equal bytes for equal tokens.
+ *
+ * A state of 8-bit keys and values says beside these, in "drift", how far they are from f16. That is a
+ * measurement, and no part of any identity: nobody judges by it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,6 +111,36 @@ lull_status lull_model_identify(lull_model *m, lull_error *err)
 const char *lull_model_card(const lull_model *m)
 {
     return m->card;
+}
+
+/* ---- a state's card -------------------------------------------------------------------------- */
+
+static const char drift_key[] = "drift";
+
+static char *card_with_drift(const lull_model *m, const lull_drift *d)
+{
+    json_t *card = json_loads(m->card, 0, NULL);
+    json_t *drift =
+        json_pack("{s:s, s:I, s:f, s:f, s:f}", "against",
+                  lull_numerics_of(LULL_KV_F16, lull_device_activations(m->device)), "tokens",
+                  (json_int_t)d->n_tokens, "mean_kl", d->mean_kl, "largest_kl", d->largest_kl,
+                  "same_likeliest", (double)d->n_same / (double)d->n_tokens);
+    bool is_made = json_object_set_new(card, drift_key, drift) == 0;
+    char *text = is_made ? json_dumps(card, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(card);
+    return text;
+}
+
+const char *lull_state_card(lull_model *m, const atomic_bool *is_cancelled)
+{
+    lull_drift drift;
+    if (m->core->kv.kind != LULL_KV_Q8) return m->card;
+    pthread_mutex_lock(&m->drift_mutex);
+    if (!m->drift_card && lull_drift_find(m, is_cancelled, &drift, NULL) == LULL_OK)
+        m->drift_card = card_with_drift(m, &drift);
+    const char *card = m->drift_card ? m->drift_card : m->card;
+    pthread_mutex_unlock(&m->drift_mutex);
+    return card;
 }
 
 lull_digest lull_page_key(const lull_digest *kv_identity, const lull_digest *parent,
@@ -235,6 +268,7 @@ lull_status lull_judge(const lull_model *m, const char *card, lull_judgement *ou
         compare_members(out, verdict_of("kv"), kv, json_object_get(ours, "kv"));
         json_object_foreach(ours, key, value) if (strcmp(key, "kv") != 0)
             compare(out, verdict_of(key), key, json_object_get(theirs, key), value);
+        json_object_del(theirs, drift_key);
         json_object_foreach(theirs, key, value) if (!json_object_get(ours, key))
             compare(out, LULL_VERDICT_REFUSED, key, value, NULL);
     }

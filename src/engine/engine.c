@@ -74,9 +74,21 @@ static lull_status allocate_rows(lull_model *m, lull_error *err)
     return is_ok ? LULL_OK : lull_fail(err, LULL_ENOMEM, "out of memory");
 }
 
+static lull_status find_cache(lull_model *m, const char *given, lull_error *err)
+{
+    enum { MAX_PATH = 4096 };
+    char dir[MAX_PATH] = "";
+    if (given) {
+        if (strlen(given) < sizeof dir) strcpy(dir, given);
+    } else if (lull_cache_dir(dir, sizeof dir, NULL) != LULL_OK) {
+        dir[0] = '\0';
+    }
+    m->cache_dir = strdup(dir);
+    return m->cache_dir ? LULL_OK : lull_fail(err, LULL_ENOMEM, "out of memory");
+}
+
 static lull_status open_core(lull_model *m, const lull_model_options *options, lull_error *err)
 {
-    char cache_dir[4096] = "";
     lull_cpu_level level;
     lull_kv_kind kv = options->kv;
     lull_activations activations = options->activations;
@@ -102,13 +114,9 @@ static lull_status open_core(lull_model *m, const lull_model_options *options, l
     LULL_TRY(lull_device_new_cpu(level, activations, m->n_threads, &m->device, err));
     LULL_TRY(lull_page_pool_new(&m->core->kv, &m->pool, err));
     LULL_TRY(allocate_rows(m, err));
-    if (options->cache_dir) {
-        if (strlen(options->cache_dir) < sizeof cache_dir) strcpy(cache_dir, options->cache_dir);
-    } else if (lull_cache_dir(cache_dir, sizeof cache_dir, NULL) != LULL_OK) {
-        cache_dir[0] = '\0';
-    }
+    LULL_TRY(find_cache(m, options->cache_dir, err));
     lull_load_options load = {
-        .cache_dir = cache_dir, .on_progress = options->on_progress, .user = options->user};
+        .cache_dir = m->cache_dir, .on_progress = options->on_progress, .user = options->user};
     LULL_TRY(lull_weights_load(m->core, m->device, &load, err));
     lull_page_pool_keep(m->pool, options->keep_bytes ? options->keep_bytes : DEFAULT_KEEP_BYTES);
 done:
@@ -127,6 +135,7 @@ lull_status lull_model_open(const char *path, const lull_model_options *options,
     if (!m) return lull_fail(err, LULL_ENOMEM, "out of memory");
     pthread_mutex_init(&m->mutex, NULL);
     pthread_mutex_init(&m->constraint_mutex, NULL);
+    pthread_mutex_init(&m->drift_mutex, NULL);
     LULL_TRY(lull_gguf_open(path, &m->gguf, err));
     LULL_TRY(copy_string(m->gguf, "general.name", &m->name, err));
     LULL_TRY(copy_string(m->gguf, "tokenizer.chat_template", &m->template_text, err));
@@ -157,6 +166,8 @@ void lull_model_close(lull_model *m)
     lull_tokenizer_free(m->tokenizer);
     free(m->template_text);
     free(m->card);
+    free(m->drift_card);
+    free(m->cache_dir);
     free(m->name);
     free(m->row_tokens);
     free(m->row_pos);
@@ -166,6 +177,7 @@ void lull_model_close(lull_model *m)
     free(m->owners);
     pthread_mutex_destroy(&m->mutex);
     pthread_mutex_destroy(&m->constraint_mutex);
+    pthread_mutex_destroy(&m->drift_mutex);
     free(m);
 }
 

@@ -25,6 +25,7 @@ struct lull_model {
     char *template_text, *name; /* owned; NULL, "" when the file has none */
     lull_digest kv_identity;    /* equal for equal bytes of pages; card.c */
     char *card;                 /* owned */
+    char *cache_dir;            /* owned; "": none */
     lull_store *store;          /* kept: where prompts are looked up, too; NULL: nowhere */
     double load_ms;
     int n_threads;
@@ -35,6 +36,9 @@ struct lull_model {
     size_t n_controls;
     struct lull_constraint
         *constraints; /* compiled grammars that nobody uses now, the last one first */
+
+    pthread_mutex_t drift_mutex; /* guards the next one; taken before `mutex` */
+    char *drift_card;            /* owned: the card with the drift; NULL until it is measured */
 
     pthread_mutex_t mutex; /* guards the device, the program's memory and all below */
     int max_positions;     /* that the device is planned for */
@@ -88,9 +92,20 @@ const char *lull_model_numerics(const lull_model *m);
  * m->kv_identity. LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_model_identify(lull_model *m, lull_error *err);
 
+/* The card for a state: the model's own and, when it keeps 8-bit keys and values, their drift, which is
+ * measured at the first time; without it when that fails, or when is_cancelled is set meanwhile: sleeping
+ * comes first. A view until the model is closed. */
+const char *lull_state_card(lull_model *m, const atomic_bool *is_cancelled);
+
 /* BLAKE2b-256(kv identity ‖ parent's key, or zeros ‖ 64 token ids, little-endian). */
 lull_digest lull_page_key(const lull_digest *kv_identity, const lull_digest *parent,
                           const int32_t *tokens);
+
+/* A session that computes all that it has, into pages of `pool`, which is kept: of the model, or one whose
+ * layout is that of the other kind of keys and values. 1 <= n_ctx. LULL_ENOMEM. */
+LULL_NODISCARD lull_status lull_session_new_alone(lull_model *model, lull_page_pool *pool,
+                                                  size_t n_ctx, lull_session **out,
+                                                  lull_error *err);
 
 /* Make the logits after the last token valid, evaluating what waits. Failures of
  * lull_session_eval. */
@@ -118,6 +133,18 @@ void lull_session_take_known(lull_session *s, size_t end);
 /* The page of a view, whose pin is taken; key NULL: not published. NULL: out of memory. */
 lull_page *lull_page_of_view(lull_page_pool *pool, lull_store *store, const lull_store_view *view,
                              const lull_digest *key);
+
+/* ---- drift.c --------------------------------------------------------------------------------- */
+
+/* What 8-bit keys and values change in the predictions after each token of a text. */
+typedef struct lull_drift {
+    uint64_t n_tokens, n_same;  /* n_same: whose likeliest next token is that of f16 */
+    double mean_kl, largest_kl; /* KL(f16 || q8), nats */
+} lull_drift;
+/* Of a model of kind q8: from the cache, else measured, which takes as long as reading 640 tokens.
+ *   LULL_ECANCELLED  is_cancelled was set;  LULL_ENUMERIC  LULL_ENOMEM */
+LULL_NODISCARD lull_status lull_drift_find(lull_model *m, const atomic_bool *is_cancelled,
+                                           lull_drift *out, lull_error *err);
 
 /* ---- generation.c ---------------------------------------------------------------------------- */
 

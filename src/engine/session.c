@@ -39,18 +39,9 @@ static lull_status plan_device(lull_model *m, size_t n_ctx, lull_error *err)
     return st;
 }
 
-lull_status lull_session_new(lull_model *model, const lull_session_options *options,
-                             lull_session **out, lull_error *err)
+static lull_status new_in(lull_model *model, lull_page_pool *pool, size_t n_ctx, lull_session **out,
+                          lull_error *err)
 {
-    enum { MOST_POSITIONS = 1 << 24 };
-    *out = NULL;
-    if (!model->core)
-        return lull_fail(err, LULL_EINVAL, "the model was opened for its vocabulary only");
-    size_t n_ctx =
-        options && options->n_ctx ? options->n_ctx : (size_t)model->core->config.n_ctx_train;
-    if (n_ctx > MOST_POSITIONS)
-        return lull_fail(err, LULL_EINVAL, "a context of %zu positions is too long; at most %d",
-                         n_ctx, MOST_POSITIONS);
     lull_session *s = calloc(1, sizeof *s);
     if (!s) return lull_fail(err, LULL_ENOMEM, "out of memory for a session");
     s->model = model;
@@ -63,13 +54,37 @@ lull_status lull_session_new(lull_model *model, const lull_session_options *opti
                          ? LULL_OK
                          : lull_fail(err, LULL_ENOMEM, "out of memory for a session");
     if (st == LULL_OK) st = plan_device(model, n_ctx, err);
-    if (st == LULL_OK) st = lull_page_table_init(&s->table, model->pool, n_ctx, err);
+    if (st == LULL_OK) st = lull_page_table_init(&s->table, pool, n_ctx, err);
     if (st != LULL_OK) {
         lull_session_free(s);
         return st;
     }
     *out = s;
     return LULL_OK;
+}
+
+lull_status lull_session_new(lull_model *model, const lull_session_options *options,
+                             lull_session **out, lull_error *err)
+{
+    enum { MOST_POSITIONS = 1 << 24 };
+    *out = NULL;
+    if (!model->core)
+        return lull_fail(err, LULL_EINVAL, "the model was opened for its vocabulary only");
+    size_t n_ctx =
+        options && options->n_ctx ? options->n_ctx : (size_t)model->core->config.n_ctx_train;
+    if (n_ctx > MOST_POSITIONS)
+        return lull_fail(err, LULL_EINVAL, "a context of %zu positions is too long; at most %d",
+                         n_ctx, MOST_POSITIONS);
+    return new_in(model, model->pool, n_ctx, out, err);
+}
+
+lull_status lull_session_new_alone(lull_model *model, lull_page_pool *pool, size_t n_ctx,
+                                   lull_session **out, lull_error *err)
+{
+    *out = NULL;
+    lull_status st = new_in(model, pool, n_ctx, out, err);
+    if (st == LULL_OK) (*out)->is_alone = true;
+    return st;
 }
 
 void lull_session_free(lull_session *s)
@@ -141,7 +156,7 @@ const int32_t *lull_session_tokens(const lull_session *s)
 
 uint64_t lull_session_kv_bytes(const lull_session *s)
 {
-    return s->table.n * lull_kv_page_bytes(&s->model->core->kv);
+    return s->table.n * lull_kv_page_bytes(lull_page_pool_layout(s->table.pool));
 }
 
 void lull_session_cancel(lull_session *s)
@@ -172,6 +187,7 @@ static void set_evaluated(lull_session *s, size_t n)
 /* Rows on their way through the program. */
 typedef struct pass {
     lull_model *m;
+    const lull_kv_layout *kv; /* of the pages of all sessions in it */
     int n_rows, n_seq, n_out;
     const atomic_bool *is_cancelled;
     lull_row_fn on_row; /* NULL: logits go to the owners */
@@ -236,7 +252,7 @@ static lull_status flush(pass *p, lull_error *err)
                         .views = m->views,
                         .ropes = m->core->config.rope_list,
                         .n_ropes = m->core->config.n_ropes,
-                        .kv = &m->core->kv,
+                        .kv = p->kv,
                         .is_cancelled = p->is_cancelled};
     if (lull_device_run(m->device, program->steps, program->n_body, &batch) != LULL_OK)
         return lull_fail(err, LULL_ECANCELLED, "cancelled");
@@ -260,6 +276,7 @@ static lull_status add_rows(pass *p, lull_session *s, size_t from, size_t to, bo
         if (st != LULL_OK) return st;
     }
     lull_page_table_extend(&s->table, to);
+    p->kv = lull_page_pool_layout(s->table.pool);
     for (size_t i = from; i < to; i++) {
         if (p->n_rows == max_rows(m)) {
             lull_status st = flush(p, err);

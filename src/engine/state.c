@@ -92,12 +92,12 @@ done:
     return st;
 }
 
-static lull_store_draft draft_of(const lull_session *s, const lull_store *store,
+static lull_store_draft draft_of(const lull_session *s, const lull_store *store, const char *card,
                                  const char *session, const lull_sleep_options *o)
 {
     const lull_kv_layout *kv = &s->model->core->kv;
     lull_store_draft d = {
-        .card = s->model->card,
+        .card = card,
         .kv_identity = s->model->kv_identity,
         .pages = s->keys,
         .n_pages = s->n_published,
@@ -133,6 +133,7 @@ lull_status lull_sleep(lull_session *s, lull_store *store, const lull_sleep_opti
         return lull_fail(err, LULL_EINVAL, "the session is empty: there is nothing to sleep");
     char *session = NULL;
     LULL_TRY(lull_session_settle(s, err));
+    const char *card = lull_state_card(s->model, &s->is_cancelled);
     session = session_json(s);
     if (!session) {
         st = lull_fail(err, LULL_ENOMEM, "out of memory for a session's data");
@@ -141,7 +142,7 @@ lull_status lull_sleep(lull_session *s, lull_store *store, const lull_sleep_opti
     /* Once more when another process has removed a page that nobody needed between the two calls. */
     for (int i = 0; i < TRIES; i++) {
         LULL_TRY(add_pages(s, store, err));
-        lull_store_draft d = draft_of(s, store, session, o);
+        lull_store_draft d = draft_of(s, store, card, session, o);
         st = lull_store_sleep(store, &d, o->name, expected, &new_id, err);
         if (st != LULL_ENOTFOUND) break;
     }

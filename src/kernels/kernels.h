@@ -246,5 +246,7 @@ void lull_rope_angles(double pos, const double *inv_freq, int n_pairs, float msc
 /* base^exponent in binary64 for RoPE frequencies; base a positive normal number, relative error
  * below 1e-14. */
 double lull_pow_canon(double base, double exponent);
+/* ln(x) in binary64, x a positive normal number: off by a few units in the last place. */
+double lull_log_canon(double x);
 
 #endif

@@ -48,7 +48,7 @@ void lull_rope_angles(double pos, const double *inv_freq, int n_pairs, float msc
 
 /* ln(x) of a positive normal x = m 2^e, m in [sqrt 1/2, sqrt 2): 2 atanh((m - 1) / (m + 1)) + e ln
  * 2. */
-static double log_canon(double x)
+double lull_log_canon(double x)
 {
     uint64_t u;
     memcpy(&u, &x, 8);
@@ -84,7 +84,7 @@ static double exp_canon64(double x)
 
 double lull_pow_canon(double base, double exponent)
 {
-    double x = exponent * log_canon(base);
+    double x = exponent * lull_log_canon(base);
     if (!(x > -700)) return 0;
     return exp_canon64(x < 700 ? x : 700);
 }
