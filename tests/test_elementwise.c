@@ -185,6 +185,51 @@ static void test_add(void **state)
     }
 }
 
+/* The first of the largest, by comparing one after the other. */
+static int32_t top_of(const float *x, int n)
+{
+    int32_t best = 0;
+    for (int i = 0; i < n; i++) {
+        if (!isfinite(x[i])) return -1;
+        if (x[i] > x[best]) best = i;
+    }
+    return best;
+}
+
+static void check_top(const lull_kernels *k)
+{
+    FOR_EACH_CASE(n, kind, shift)
+    {
+        guarded copy = guarded_new(sizeof(float) * (size_t)n, shift);
+        float *x = (float *)copy.data;
+        memcpy(x, in_x, copy.n_bytes);
+        for (int round = 0; round < 6; round++) {
+            /* As it is; equals; zeros of both signs, with what is below them; the ends of the range; one that
+             * is not finite. */
+            static const float planted[] = {0, 1e30f, -0.0f, 0x1.fffffep127f, INFINITY, -NAN};
+            for (int i = 0; round == 2 && i < n; i++) x[i] = i % 3 ? -fabsf(x[i]) : 0.0f;
+            for (int i = 0; round > 0 && i < 3; i++) x[random_int(n)] = planted[round];
+            int32_t got = k->top(x, n), want = top_of(x, n);
+            if (got != want)
+                fail_msg("top %s n=%d, round %d: %d, not %d", values_names[kind], n, round, got,
+                         want);
+        }
+        assert_true(guarded_is_whole(&copy));
+        guarded_free(&copy);
+    }
+}
+
+static void test_top(void **state)
+{
+    check_top(kernels_of(state));
+}
+
+static void test_top_ref(void **state)
+{
+    (void)state;
+    check_top(kernels_of_ref());
+}
+
 /* ---- timing ---------------------------------------------------------------------------------- */
 
 static const lull_kernels *timed;
@@ -210,6 +255,11 @@ static void bench_add(void *ctx)
     (void)ctx;
     timed->add(expected, in_y, BENCH_N);
 }
+static void bench_top(void *ctx)
+{
+    (void)ctx;
+    expected[0] = (float)timed->top(in_x, BENCH_N);
+}
 static void bench_rope(void *ctx)
 {
     (void)ctx;
@@ -225,6 +275,7 @@ static int bench(void)
                  {"silu", bench_silu},
                  {"gelu", bench_gelu},
                  {"add", bench_add},
+                 {"top", bench_top},
                  {"rope neox", bench_rope}};
     fill(in_x, BENCH_N, ORDINARY);
     fill(in_y, BENCH_N, ORDINARY);
@@ -248,9 +299,11 @@ int main(int argc, char **argv)
     add_test("rms_norm ref against binary64", test_rms_norm_exact);
     add_test("gated ref against binary64", test_gated_exact);
     add_test("rope ref against binary64", test_rope_exact);
+    add_test("top ref by its definition", test_top_ref);
     add_level_tests("rms_norm", test_rms_norm);
     add_level_tests("gated", test_gated);
     add_level_tests("rope", test_rope);
     add_level_tests("add", test_add);
+    add_level_tests("top", test_top);
     return check_run("elementwise");
 }

@@ -49,7 +49,7 @@ static int32_t choose_once(const lull_sampling *o, const float *logits, int n_vo
                            const int32_t *tokens, size_t n)
 {
     lull_sampler s = new_sampler(o, n_vocab);
-    int32_t id = lull_sampler_choose(&s, logits, NULL, tokens, n);
+    int32_t id = lull_sampler_choose(&s, logits, -1, NULL, tokens, n);
     lull_sampler_fini(&s);
     return id;
 }
@@ -188,7 +188,7 @@ static void expect_choices(const lull_sampling *o, const float *logits, int n_vo
         if (i == 0 || o->penalty_window) /* else the position matters to the draw alone */
             n = plain_candidates(o, logits, n_vocab, tokens, at, c);
         int32_t want = plain_choice(c, n, lull_uniform(o->seed, at));
-        int32_t got = lull_sampler_choose(&s, logits, NULL, tokens, at);
+        int32_t got = lull_sampler_choose(&s, logits, -1, NULL, tokens, at);
         if (got != want) fail_msg("%s: %d, not %d, at position %zu", what, got, want, at);
     }
     lull_sampler_fini(&s);
@@ -341,7 +341,7 @@ static void test_bias(void **state)
     o.temperature = 1e4f; /* nearly uniform: a banned token would come */
     lull_sampler s = new_sampler(&o, SMALL);
     bool seen[SMALL] = {false};
-    for (size_t n = 0; n < 5000; n++) seen[lull_sampler_choose(&s, x, NULL, NULL, n)] = true;
+    for (size_t n = 0; n < 5000; n++) seen[lull_sampler_choose(&s, x, -1, NULL, NULL, n)] = true;
     for (int i = 0; i < SMALL; i++) assert_int_equal(seen[i], i != 7);
     lull_sampler_fini(&s);
     o.temperature = 0;
@@ -373,7 +373,7 @@ static void test_distribution(void **state)
     o.seed = 42;
     o.penalty_window = 0;
     lull_sampler s = new_sampler(&o, SMALL);
-    for (size_t n = 0; n < N; n++) count[lull_sampler_choose(&s, x, NULL, NULL, n)]++;
+    for (size_t n = 0; n < N; n++) count[lull_sampler_choose(&s, x, -1, NULL, NULL, n)]++;
     lull_sampler_fini(&s);
     double chi = 0;
     int n = plain_candidates(&o, x, SMALL, NULL, 0, c);
@@ -399,9 +399,9 @@ static void test_independence(void **state)
     o.seed = 77;
     int32_t forward[N];
     lull_sampler s = new_sampler(&o, N_VOCAB);
-    for (size_t n = 0; n < N; n++) forward[n] = lull_sampler_choose(&s, x, NULL, NULL, n);
+    for (size_t n = 0; n < N; n++) forward[n] = lull_sampler_choose(&s, x, -1, NULL, NULL, n);
     for (size_t n = N; n-- > 0;)
-        assert_int_equal(lull_sampler_choose(&s, x, NULL, NULL, n), forward[n]);
+        assert_int_equal(lull_sampler_choose(&s, x, -1, NULL, NULL, n), forward[n]);
     lull_sampler_fini(&s);
     int n_same_seed = 0, n_same_position = 0;
     for (size_t n = 0; n < N; n++) {
@@ -437,9 +437,9 @@ static void test_scratch(void **state)
                        .n_bias = 1};
     lull_sampler s = new_sampler(&o, N_VOCAB);
     long before = atomic_load(&n_requests);
-    int32_t first = lull_sampler_choose(&s, x, NULL, tokens, 100);
-    for (size_t n = 0; n < 100; n++) (void)lull_sampler_choose(&s, x, NULL, tokens, n);
-    assert_int_equal(lull_sampler_choose(&s, x, NULL, tokens, 100), first);
+    int32_t first = lull_sampler_choose(&s, x, -1, NULL, tokens, 100);
+    for (size_t n = 0; n < 100; n++) (void)lull_sampler_choose(&s, x, -1, NULL, tokens, n);
+    assert_int_equal(lull_sampler_choose(&s, x, -1, NULL, tokens, 100), first);
     assert_int_equal(atomic_load(&n_requests), before);
     lull_sampler_fini(&s);
 }

@@ -834,6 +834,11 @@ lull_activations lull_device_activations(const lull_device *d)
     return d->kernels->activations;
 }
 
+int32_t lull_device_top(const lull_device *d, const float *x, int n)
+{
+    return d->kernels->top(x, n);
+}
+
 int lull_device_n_threads(const lull_device *d)
 {
     return lull_team_n_threads(d->team);

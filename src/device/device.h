@@ -98,6 +98,8 @@ LULL_NODISCARD lull_status lull_device_plan_memory(lull_device *d, const lull_de
 
 lull_cpu_level lull_device_level(const lull_device *d);
 lull_activations lull_device_activations(const lull_device *d);
+/* As lull_top_fn (kernels.h), on the caller's thread. */
+int32_t lull_device_top(const lull_device *d, const float *x, int n);
 int lull_device_n_threads(const lull_device *d);
 size_t lull_device_work_bytes(const lull_device *d);
 

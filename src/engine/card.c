@@ -56,14 +56,13 @@ static int by_key(const void *a, const void *b)
     return order ? order : x->n_bytes < y->n_bytes ? -1 : x->n_bytes > y->n_bytes;
 }
 
-/* The digest of all tokenizer.ggml.* entries, in order of their keys: what text becomes which ids. */
-static json_t *tokenizer_card(const lull_gguf *g)
+lull_status lull_tokenizer_identify(const lull_gguf *g, lull_digest *out, lull_error *err)
 {
     static const char prefix[] = "tokenizer.ggml.";
     size_t n_kv = lull_gguf_n_kv(g), n = 0;
     const lull_gguf_kv **entries = calloc(n_kv + 1, sizeof *entries);
     lull_buffer text = {0};
-    if (!entries) return NULL;
+    if (!entries) return lull_fail(err, LULL_ENOMEM, "out of memory for the tokenizer's digest");
     for (size_t i = 0; i < n_kv; i++) {
         const lull_gguf_kv *kv = lull_gguf_kv_at(g, i);
         if (kv->key.n_bytes >= sizeof prefix - 1 &&
@@ -79,11 +78,12 @@ static json_t *tokenizer_card(const lull_gguf *g)
         lull_buffer_append(&text, kv->key.data, kv->key.n_bytes);
         lull_buffer_append(&text, &value, sizeof value);
     }
-    lull_digest all = lull_digest_of(text.data, text.n_bytes);
-    json_t *card = text.is_failed ? NULL : hex_of(&all);
+    bool is_whole = !text.is_failed;
+    if (is_whole) *out = lull_digest_of(text.data, text.n_bytes);
     lull_buffer_fini(&text);
     free(entries);
-    return card;
+    return is_whole ? LULL_OK
+                    : lull_fail(err, LULL_ENOMEM, "out of memory for the tokenizer's digest");
 }
 
 static json_t *template_card(const lull_model *m)
@@ -98,8 +98,8 @@ lull_status lull_model_identify(lull_model *m, lull_error *err)
     json_t *kv = m->core ? kv_card(m) : json_null();
     /* Keys are sorted when written, so that the text is canonical. */
     char *kv_text = kv ? json_dumps(kv, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) : NULL;
-    json_t *card = json_pack("{s:o, s:o, s:o}", "kv", kv, "tokenizer", tokenizer_card(m->gguf),
-                             "chat_template", template_card(m));
+    json_t *card = json_pack("{s:o, s:o, s:o}", "kv", kv, "tokenizer",
+                             hex_of(&m->tokenizer_identity), "chat_template", template_card(m));
     m->card = card ? json_dumps(card, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(card);
     bool is_made = kv_text && m->card;

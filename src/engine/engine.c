@@ -87,6 +87,58 @@ static lull_status find_cache(lull_model *m, const char *given, lull_error *err)
     return m->cache_dir ? LULL_OK : lull_fail(err, LULL_ENOMEM, "out of memory");
 }
 
+/* The tokenizer and its digest, which are made while weights are loaded: neither needs the other. */
+typedef struct tokenizer_work {
+    lull_model *m;
+    const lull_model_options *options;
+    lull_status status;
+    lull_error err;
+    atomic_bool has_failed;
+} tokenizer_work;
+
+static lull_status make_tokenizer(lull_model *m, lull_error *err)
+{
+    lull_status st = lull_tokenizer_new(m->gguf, &m->tokenizer, err);
+    return st == LULL_OK ? lull_tokenizer_identify(m->gguf, &m->tokenizer_identity, err) : st;
+}
+
+static void *make_beside(void *user)
+{
+    tokenizer_work *w = user;
+    int n_rows = w->m->core->config.n_vocab, n_tokens;
+    w->status = make_tokenizer(w->m, &w->err);
+    if (w->status == LULL_OK && (n_tokens = lull_tokenizer_n_vocab(w->m->tokenizer)) != n_rows)
+        w->status = lull_fail(&w->err, LULL_ECORRUPT,
+                              "%s: token_embd.weight has %d rows, the vocabulary %d tokens",
+                              lull_gguf_path(w->m->gguf), n_rows, n_tokens);
+    atomic_store(&w->has_failed, w->status != LULL_OK);
+    return NULL;
+}
+
+static bool on_load(void *user, uint64_t done, uint64_t total)
+{
+    const tokenizer_work *w = user;
+    const lull_model_options *o = w->options;
+    return !atomic_load(&w->has_failed) &&
+           (!o->on_progress || o->on_progress(o->user, done, total));
+}
+
+static lull_status load(lull_model *m, const lull_model_options *options, lull_error *err)
+{
+    tokenizer_work w = {.m = m, .options = options};
+    lull_load_options how = {.cache_dir = m->cache_dir, .on_progress = on_load, .user = &w};
+    pthread_t thread;
+    bool is_beside = pthread_create(&thread, NULL, make_beside, &w) == 0;
+    if (!is_beside) make_beside(&w);
+    lull_status st = lull_weights_load(m->core, m->device, &how, err);
+    if (is_beside) pthread_join(thread, NULL);
+    if (w.status != LULL_OK) {
+        if (err) *err = w.err;
+        st = w.status;
+    }
+    return st;
+}
+
 static lull_status open_core(lull_model *m, const lull_model_options *options, lull_error *err)
 {
     lull_cpu_level level;
@@ -105,19 +157,11 @@ static lull_status open_core(lull_model *m, const lull_model_options *options, l
     m->gguf = NULL; /* taken by the core */
     LULL_TRY(lull_model_core_new(gguf, kv, &m->core, err));
     m->gguf = m->core->gguf;
-    if (m->core->config.n_vocab != lull_tokenizer_n_vocab(m->tokenizer)) {
-        st = lull_fail(
-            err, LULL_ECORRUPT, "%s: token_embd.weight has %d rows, the vocabulary %d tokens",
-            lull_gguf_path(m->gguf), m->core->config.n_vocab, lull_tokenizer_n_vocab(m->tokenizer));
-        goto done;
-    }
     LULL_TRY(lull_device_new_cpu(level, activations, m->n_threads, &m->device, err));
     LULL_TRY(lull_page_pool_new(&m->core->kv, &m->pool, err));
     LULL_TRY(allocate_rows(m, err));
     LULL_TRY(find_cache(m, options->cache_dir, err));
-    lull_load_options load = {
-        .cache_dir = m->cache_dir, .on_progress = options->on_progress, .user = options->user};
-    LULL_TRY(lull_weights_load(m->core, m->device, &load, err));
+    LULL_TRY(load(m, options, err));
     lull_page_pool_keep(m->pool, options->keep_bytes ? options->keep_bytes : DEFAULT_KEEP_BYTES);
 done:
     return st;
@@ -139,8 +183,10 @@ lull_status lull_model_open(const char *path, const lull_model_options *options,
     LULL_TRY(lull_gguf_open(path, &m->gguf, err));
     LULL_TRY(copy_string(m->gguf, "general.name", &m->name, err));
     LULL_TRY(copy_string(m->gguf, "tokenizer.chat_template", &m->template_text, err));
-    LULL_TRY(lull_tokenizer_new(m->gguf, &m->tokenizer, err));
-    if (!options->vocab_only) LULL_TRY(open_core(m, options, err));
+    if (options->vocab_only)
+        LULL_TRY(make_tokenizer(m, err));
+    else
+        LULL_TRY(open_core(m, options, err));
     LULL_TRY(lull_model_identify(m, err));
     m->load_ms = lull_clock_ms() - start;
 done:

@@ -24,9 +24,10 @@ struct lull_model {
     lull_jinja *chat_template;  /* parsed at first use, under mutex */
     char *template_text, *name; /* owned; NULL, "" when the file has none */
     lull_digest kv_identity;    /* equal for equal bytes of pages; card.c */
-    char *card;                 /* owned */
-    char *cache_dir;            /* owned; "": none */
-    lull_store *store;          /* kept: where prompts are looked up, too; NULL: nowhere */
+    lull_digest tokenizer_identity;
+    char *card;        /* owned */
+    char *cache_dir;   /* owned; "": none */
+    lull_store *store; /* kept: where prompts are looked up, too; NULL: nowhere */
     double load_ms;
     int n_threads;
 
@@ -74,6 +75,7 @@ struct lull_session {
     lull_reuse reuse;
     float *logits; /* [n_vocab] owned; those after the last token when has_logits */
     bool has_logits;
+    int32_t likeliest; /* the first of the largest logits, when has_logits */
     bool is_in_batch;  /* marks repeats while a batch is checked */
     bool is_alone;     /* shares no pages: all that it has, it computed */
     bool re_reads;     /* pages that turn out to be damaged are computed again */
@@ -88,7 +90,11 @@ struct lull_session {
 const char *lull_numerics_of(lull_kv_kind kv, lull_activations activations);
 const char *lull_model_numerics(const lull_model *m);
 
-/* The card of a model, into m->card, and the digest of what in it pages depend on, into
+/* The digest of all tokenizer.ggml.* entries, in order of their keys: what text becomes which ids.
+ * LULL_ENOMEM. */
+LULL_NODISCARD lull_status lull_tokenizer_identify(const lull_gguf *g, lull_digest *out,
+                                                   lull_error *err);
+/* The card of a model whose tokenizer has been identified, into m->card, and the digest of what in it pages depend on, into
  * m->kv_identity. LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_model_identify(lull_model *m, lull_error *err);
 
@@ -209,10 +215,11 @@ int lull_drafter_propose(lull_drafter *d, const int32_t *tokens, size_t n, size_
 void lull_drafter_learn(lull_drafter *d, int n_drafted, int n_accepted);
 
 /* Evaluate the last token, which waits alone, and n more that are not of the session: logits [n + 1][n_vocab]
- * after each. The session stays as it was, but that its pages hold what lull_session_accept takes in.
+ * after each, and the likeliest token [n + 1] by them. The session stays as it was, but that its pages hold what lull_session_accept takes in.
  * Failures of lull_session_eval. */
 LULL_NODISCARD lull_status lull_session_eval_draft(lull_session *s, const int32_t *draft, int n,
-                                                   float *logits, lull_error *err);
+                                                   float *logits, int32_t *likeliest,
+                                                   lull_error *err);
 /* All tokens count as evaluated: they are those of the draft, as far as it goes. */
 void lull_session_accept(lull_session *s);
 
@@ -252,9 +259,10 @@ LULL_NODISCARD lull_status lull_sampler_init(lull_sampler *s, const lull_samplin
                                              int n_vocab, lull_error *err);
 void lull_sampler_fini(lull_sampler *s);
 /* The next token after tokens [n], whose logits [n_vocab] are given; a function of these, the
- * options, the mask and n alone. mask: not empty; NULL: all tokens are allowed. */
-int32_t lull_sampler_choose(lull_sampler *s, const float *logits, const lull_mask *mask,
-                            const int32_t *tokens, size_t n);
+ * options, the mask and n alone. likeliest: the first of the largest logits, -1 when that is not known.
+ * mask: not empty; NULL: all tokens are allowed. */
+int32_t lull_sampler_choose(lull_sampler *s, const float *logits, int32_t likeliest,
+                            const lull_mask *mask, const int32_t *tokens, size_t n);
 
 /* Two 32-bit words of Philox4x32-10 (Salmon et al. 2011) for a key and a counter; [0, 1) in steps
  * of 2^-53. */

@@ -134,7 +134,8 @@ typedef struct generator {
     int32_t draft[LULL_DRAFT_MOST];
     float
         *rows; /* owned [LULL_DRAFT_MOST + 1][n_vocab]: logits before and after each of the draft */
-    int n_draft;    /* of the draft whose rows are in use; 0: none is */
+    int32_t likeliest[LULL_DRAFT_MOST + 1]; /* by each of them */
+    int n_draft;                            /* of the draft whose rows are in use; 0: none is */
     int at;         /* the row in turn: so many of the draft have been accepted */
     size_t n_evals; /* passes through the model so far */
 } generator;
@@ -235,15 +236,17 @@ static lull_status begin_draft(generator *g, size_t n_left, lull_error *err)
         g->drafts = false;
         return LULL_OK;
     }
-    lull_status st = lull_session_eval_draft(s, g->draft, n, g->rows, err);
+    lull_status st = lull_session_eval_draft(s, g->draft, n, g->rows, g->likeliest, err);
     if (st == LULL_OK) g->n_draft = n;
     g->n_evals++;
     g->at = 0;
     return st;
 }
 
-/* The logits after the last token: of the draft's row in turn, or evaluated now. */
-static lull_status take_logits(generator *g, size_t n_left, const float **logits, lull_error *err)
+/* The logits after the last token, and the likeliest by them: of the draft's row in turn, or evaluated
+ * now. */
+static lull_status take_logits(generator *g, size_t n_left, const float **logits,
+                               int32_t *likeliest, lull_error *err)
 {
     lull_session *s = g->s;
     lull_status st = LULL_OK;
@@ -252,10 +255,12 @@ static lull_status take_logits(generator *g, size_t n_left, const float **logits
         g->n_evals += !s->has_logits;
         LULL_TRY(lull_session_refresh(s, err));
         *logits = s->logits;
+        *likeliest = s->likeliest;
         return LULL_OK;
     }
     lull_session_accept(s);
     *logits = g->rows + (size_t)g->at * (size_t)s->model->core->config.n_vocab;
+    *likeliest = g->likeliest[g->at];
 done:
     return st;
 }
@@ -275,6 +280,7 @@ static lull_status choose(generator *g, size_t n_left, int32_t *token, lull_erro
 {
     lull_session *s = g->s;
     const float *logits;
+    int32_t likeliest;
     lull_mask mask;
     lull_masker *masker = g->constraint ? lull_constraint_masker(g->constraint) : NULL;
     lull_status st = LULL_OK;
@@ -294,10 +300,10 @@ static lull_status choose(generator *g, size_t n_left, int32_t *token, lull_erro
             return LULL_OK;
         }
     }
-    LULL_TRY(take_logits(g, n_left, &logits, err));
+    LULL_TRY(take_logits(g, n_left, &logits, &likeliest, err));
     if (atomic_exchange(&s->is_cancelled, false)) return LULL_ECANCELLED;
-    *token =
-        lull_sampler_choose(&g->sampler, logits, masker ? &mask : NULL, s->tokens, s->n_tokens);
+    *token = lull_sampler_choose(&g->sampler, logits, likeliest, masker ? &mask : NULL, s->tokens,
+                                 s->n_tokens);
     follow_draft(g, *token);
 done:
     return st;

@@ -279,8 +279,8 @@ static size_t gather(lull_sampler *s, const float *logits, const lull_mask *mask
     return n;
 }
 
-int32_t lull_sampler_choose(lull_sampler *s, const float *logits, const lull_mask *mask,
-                            const int32_t *tokens, size_t n)
+int32_t lull_sampler_choose(lull_sampler *s, const float *logits, int32_t likeliest,
+                            const lull_mask *mask, const int32_t *tokens, size_t n)
 {
     if (s->adjusted) {
         memcpy(s->adjusted, logits, (size_t)s->n_vocab * sizeof *logits);
@@ -288,10 +288,12 @@ int32_t lull_sampler_choose(lull_sampler *s, const float *logits, const lull_mas
             s->adjusted[s->options.bias[i].token] += s->options.bias[i].bias;
         if (s->counts) penalise(s, tokens, n);
         logits = s->adjusted;
+        likeliest = -1;
     }
     if (!s->candidates) {
         /* What the model would say freely is allowed most of the time. */
-        int32_t best = mask && mask->ids ? -1 : argmax(logits, s->n_vocab);
+        int32_t best = mask && mask->ids ? -1 : likeliest;
+        if (best < 0 && !(mask && mask->ids)) best = argmax(logits, s->n_vocab);
         bool is_good = !mask || (best >= 0 && lull_mask_has(mask, best));
         return is_good ? best : argmax_masked(logits, mask, s->n_vocab);
     }

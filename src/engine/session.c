@@ -195,17 +195,6 @@ typedef struct pass {
     size_t n_delivered;
 } pass;
 
-static bool is_finite_row(const float *x, int n)
-{
-    uint32_t bad = 0;
-    for (int i = 0; i < n; i++) {
-        uint32_t u;
-        memcpy(&u, &x[i], sizeof u);
-        bad |= (u & 0x7f800000) == 0x7f800000;
-    }
-    return !bad;
-}
-
 static lull_status fail_numeric(const lull_session *s, lull_error *err)
 {
     return lull_fail(err, LULL_ENUMERIC,
@@ -231,7 +220,8 @@ static lull_status run_head(pass *p, const lull_batch *body, int first, int n, l
     for (int i = 0; i < n; i++) {
         lull_session *owner = m->owners[first + i];
         const float *row = *result + (size_t)i * (size_t)n_vocab;
-        if (!is_finite_row(row, n_vocab)) return fail_numeric(owner, err);
+        owner->likeliest = lull_device_top(m->device, row, n_vocab);
+        if (owner->likeliest < 0) return fail_numeric(owner, err);
         if (row != owner->logits) memcpy(owner->logits, row, (size_t)n_vocab * sizeof *row);
         if (p->on_row && !p->on_row(p->user, p->n_delivered++, row))
             return lull_fail(err, LULL_ECANCELLED, "cancelled by the receiver of logits");
@@ -465,7 +455,9 @@ lull_status lull_session_eval_each(lull_session *s, const int32_t *tokens, size_
 }
 
 typedef struct row_copy {
+    const lull_session *s;
     float *logits;
+    int32_t *likeliest;
     size_t n_vocab;
 } row_copy;
 
@@ -473,14 +465,15 @@ static bool copy_row(void *user, size_t index, const float *logits)
 {
     const row_copy *to = user;
     memcpy(to->logits + index * to->n_vocab, logits, to->n_vocab * sizeof *logits);
+    to->likeliest[index] = to->s->likeliest;
     return true;
 }
 
 lull_status lull_session_eval_draft(lull_session *s, const int32_t *draft, int n, float *logits,
-                                    lull_error *err)
+                                    int32_t *likeliest, lull_error *err)
 {
     lull_model *m = s->model;
-    row_copy to = {logits, (size_t)m->core->program.n_logits};
+    row_copy to = {s, logits, likeliest, (size_t)m->core->program.n_logits};
     lull_status st = prepare(s, true, &s->is_cancelled, err);
     if (st != LULL_OK) return st;
     /* Behind the session's tokens there is room for them. */

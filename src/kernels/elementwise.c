@@ -1,7 +1,8 @@
-/* What is done row by row: norms, rotations, sums. Plain C whose loops run over 16 stripes or lanes, so that a compiler turns them into vectors of any width
- * without changing an operation. Compiled once a CPU level with that level's flags; LULL_LEVEL is
- * the suffix. */
+/* What is done row by row: norms, rotations, sums, the largest. Plain C whose loops run over 16 stripes or
+ * lanes, so that a compiler turns them into vectors of any width without changing an operation. Compiled
+ * once a CPU level with that level's flags; LULL_LEVEL is the suffix. */
 #include <math.h>
+#include <string.h>
 
 #include "kernels.h"
 #include "levels.h"
@@ -47,4 +48,41 @@ void LULL_AT_LEVEL(rope)(float *x, const float *cs, int n_pairs, int is_neox, fl
 void LULL_AT_LEVEL(add)(float *x, const float *y, int n)
 {
     for (int i = 0; i < n; i++) x[i] = x[i] + y[i];
+}
+
+/* A number of the same order as a finite float, -0 and 0 being one. */
+static int32_t order_of(float x)
+{
+    int32_t bits;
+    x = x + 0.0f;
+    memcpy(&bits, &x, sizeof bits);
+    return bits ^ (bits >> 31 & INT32_MAX);
+}
+
+int32_t LULL_AT_LEVEL(top)(const float *x, int n)
+{
+    /* Infinities and NaN are beyond these. */
+    const int32_t highest = order_of(0x1.fffffep127f), lowest = order_of(-0x1.fffffep127f);
+    int32_t most[N_STRIPES], at[N_STRIPES] = {0};
+    int32_t bad = 0;
+    for (int k = 0; k < N_STRIPES; k++) most[k] = lowest - 1;
+    int i = 0;
+    for (; i + N_STRIPES <= n; i += N_STRIPES)
+        for (int k = 0; k < N_STRIPES; k++) {
+            int32_t order = order_of(x[i + k]);
+            bad |= (order > highest) | (order < lowest);
+            at[k] = order > most[k] ? i : at[k];
+            most[k] = order > most[k] ? order : most[k];
+        }
+    for (int k = 0; i + k < n; k++) {
+        int32_t order = order_of(x[i + k]);
+        bad |= (order > highest) | (order < lowest);
+        at[k] = order > most[k] ? i : at[k];
+        most[k] = order > most[k] ? order : most[k];
+    }
+    int best = 0;
+    for (int k = 1; k < N_STRIPES; k++)
+        if (most[k] > most[best] || (most[k] == most[best] && at[k] + k < at[best] + best))
+            best = k;
+    return bad ? -1 : at[best] + best;
 }

@@ -12,10 +12,10 @@
 #define TABLE(id, a, Q, D, W, L, A)                                                                \
     .level = id, .activations = a, .dot = lull_dot_##D, .wide = W, .quantize = lull_quantize_##Q,  \
     .rms_norm = lull_rms_norm_##L, .gated = lull_gated_##L, .rope = lull_rope_##L,                 \
-    .add = lull_add_##L, .kv_store = lull_kv_store_##L, .attend = lull_attend_##L,                 \
-    .attend_join = lull_attend_join_##L, .k_store_q8 = lull_k_store_q8_##A,                        \
-    .v_store_q8 = lull_v_store_q8_##A, .query_q8 = lull_query_q8_##A,                              \
-    .attend_q8 = lull_attend_q8_##A
+    .add = lull_add_##L, .top = lull_top_##L, .kv_store = lull_kv_store_##L,                       \
+    .attend = lull_attend_##L, .attend_join = lull_attend_join_##L,                                \
+    .k_store_q8 = lull_k_store_q8_##A, .v_store_q8 = lull_v_store_q8_##A,                          \
+    .query_q8 = lull_query_q8_##A, .attend_q8 = lull_attend_q8_##A
 
 static const lull_kernels tables[LULL_CPU_N_LEVELS][LULL_ACTIVATIONS_N] = {
     TABLES(LULL_CPU_REF, ref, ref, NULL, NULL, ref, ref),

@@ -136,6 +136,9 @@ typedef void (*lull_rope_fn)(float *x, const float *cs, int n_pairs, int is_neox
 /* x = x + y, elementwise. */
 typedef void (*lull_add_fn)(float *x, const float *y, int n);
 
+/* The index of the largest of x [n], the first among equals; -1 when one is not finite. n >= 1. */
+typedef int32_t (*lull_top_fn)(const float *x, int n);
+
 /* Store a head's key x [d] into column `at` of k [d][64], or value into v [d]: f16, to nearest
  * even, after limiting to ±65504 (so that what is masked stays finite and adds nothing). A NaN
  * becomes 65504. */
@@ -224,6 +227,7 @@ typedef struct lull_kernels {
     lull_gated_fn gated;
     lull_rope_fn rope;
     lull_add_fn add;
+    lull_top_fn top;
     lull_kv_store_fn kv_store;
     lull_attend_fn attend;
     lull_attend_join_fn attend_join;

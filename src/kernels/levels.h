@@ -14,7 +14,8 @@
 #define LULL_ELEMENTWISE_KERNELS(L)                                                                \
     void lull_rms_norm_##L(const float *x, const float *w, int n, float eps, float *y);            \
     void lull_rope_##L(float *x, const float *cs, int n_pairs, int is_neox, float scale);          \
-    void lull_add_##L(float *x, const float *y, int n);
+    void lull_add_##L(float *x, const float *y, int n);                                            \
+    int32_t lull_top_##L(const float *x, int n);
 #define LULL_ATTENTION_KERNELS(L)                                                                  \
     void lull_kv_store_##L(const float *x, int d, uint16_t *dst, int stride);                      \
     void lull_attend_##L(const lull_attend_args *a);                                               \
