@@ -337,7 +337,7 @@ static bool is_copied(const lull_model_core *m)
 }
 
 /* Take the weights from the pack file if it is there and every byte of it is right. Bytes that are copied
- * are read, not mapped: that takes half the time, and they are not resident twice. */
+ * are read, not mapped, which would fault in page by page and keep them resident twice. */
 static bool read_cached(lull_model_core *m, lull_device *device, const char *path)
 {
     lull_file_map map;
