@@ -69,15 +69,35 @@ class Architectures(unittest.TestCase):
         self.assertNotEqual(self.ours.json("doctor")["cpu"]["levels"],
                             self.other.json("doctor")["cpu"]["levels"])
 
+    def check_logits(self, model, *flags):
+        file = self.file_of(self.tokens(model))
+        want = self.ours.logits_digest(model, "--tokens-file", file, *flags)
+        for lull in (self.ours, self.other):
+            for name, at_level in self.levels(lull).items():
+                with self.subTest(model=model, level=name):
+                    got = at_level.logits_digest(model, "--tokens-file", file, "--chunk", 64, *flags)
+                    self.assertEqual(got, want)
+
     def test_logits(self):
         for model in self.models:
-            file = self.file_of(self.tokens(model))
-            want = self.ours.logits_digest(model, "--tokens-file", file)
-            for lull in (self.ours, self.other):
-                for name, at_level in self.levels(lull).items():
-                    with self.subTest(model=model, level=name):
-                        got = at_level.logits_digest(model, "--tokens-file", file, "--chunk", 64)
-                        self.assertEqual(got, want)
+            self.check_logits(model)
+
+    def test_logits_of_16_bits(self):
+        for model in self.models:
+            self.check_logits(model, "--activations", "16")
+
+    def test_keys_of_8_bits(self):
+        """With how far they are from 16, which a state's card says."""
+        model = self.models[1]
+        self.check_logits(model, "--kv", "q8")
+        cards = []
+        for n, lull in enumerate((self.ours, self.other)):
+            with_cache = lull.with_env(LULL_CACHE=str(self.folder / f"cache-{n}"))
+            with_cache.ok("logits", model, "--tokens", "1,2,3", "--kv", "q8", "-o", "/dev/null",
+                          "--sleep", f"q{n}")
+            cards.append(with_cache.json("show", f"q{n}")["card"])
+        self.assertIn("drift", cards[0])
+        self.assertEqual(*cards)
 
     def test_sampled_text(self):
         for model in self.models:
