@@ -271,12 +271,8 @@ static int bench(void)
     static const struct {
         const char *name;
         void (*fn)(void *);
-    } cases[] = {{"rms_norm", bench_rms_norm},
-                 {"silu", bench_silu},
-                 {"gelu", bench_gelu},
-                 {"add", bench_add},
-                 {"top", bench_top},
-                 {"rope neox", bench_rope}};
+    } cases[] = {{"rms_norm", bench_rms_norm}, {"silu", bench_silu}, {"gelu", bench_gelu},
+                 {"add", bench_add},           {"top", bench_top},   {"rope neox", bench_rope}};
     fill(in_x, BENCH_N, ORDINARY);
     fill(in_y, BENCH_N, ORDINARY);
     fill(in_w, BENCH_N, ORDINARY);
