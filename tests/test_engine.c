@@ -79,7 +79,7 @@ static void check_levels(const sequence *q, size_t n_ref)
     static const size_t chunks[] = {1, 3, 7, 13, 64, 512, SIZE_MAX};
     for (int level = 0; level < LULL_CPU_N_LEVELS; level++) {
         const char *name = lull_cpu_level_name(level);
-        if (level > (int)lull_cpu_highest()) {
+        if (!lull_cpu_has((lull_cpu_level)level)) {
             print_message("this machine has no %s\n", name);
             continue;
         }

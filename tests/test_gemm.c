@@ -443,12 +443,14 @@ static int bench(void)
     enum { N_COLS = 2048 };
     printf("10^9 multiply-adds a second (and 10^9 bytes of weights a second) from cache\n%-14s",
            "type, tokens");
-    for (int l = 0; l <= (int)lull_cpu_highest(); l++) printf("%18s", lull_cpu_level_name(l));
+    for (int l = 0; l < LULL_CPU_N_LEVELS; l++)
+        if (lull_cpu_has((lull_cpu_level)l)) printf("%18s", lull_cpu_level_name(l));
     for (lull_dtype t = 0; t < LULL_DTYPE_N; t++)
         for (int size = 0; size < LULL_PANEL_SIZES; size += LULL_PANEL_SIZES - 1) {
             product p = product_new(t, N_COLS, size, ORDINARY, ORDINARY);
             printf("\n%-6s %6d ", lull_dtype_info_of(t)->name, p.n_tokens);
-            for (int l = 0; l <= (int)lull_cpu_highest(); l++) {
+            for (int l = 0; l < LULL_CPU_N_LEVELS; l++) {
+                if (!lull_cpu_has((lull_cpu_level)l)) continue;
                 bench_case b = {lull_kernels_of(l, check_activations), &p, size};
                 double s = time_call(bench_dot, &b);
                 printf("%10.2f (%5.1f)", 1e-9 * N_COLS * LULL_TILE_ROWS * p.n_tokens / s,

@@ -29,8 +29,8 @@ typedef struct forecast {
 typedef struct findings {
     char cpu[64];
     int n_cores;
-    lull_cpu_level best, highest, level; /* level: what LULL_CPU makes of best */
-    lull_cmd_numerics numerics;          /* as asked */
+    lull_cpu_level best, level; /* level: what LULL_CPU makes of best */
+    lull_cmd_numerics numerics; /* as asked */
     lull_kv_kind kv;
     lull_activations activations;
     const char *class_name; /* of these */
@@ -183,10 +183,10 @@ static uint64_t forecast_total(const forecast *m)
 static void print_levels(lull_grid *g, const findings *f)
 {
     lull_buffer levels = {0};
-    for (int i = 0; i <= (int)f->highest; i++) {
-        const char *name = lull_cpu_level_name((lull_cpu_level)i);
-        lull_buffer_printf(&levels, "%s%s", i > 0 ? " " : "", name);
-    }
+    for (int i = 0; i < LULL_CPU_N_LEVELS; i++)
+        if (lull_cpu_has((lull_cpu_level)i))
+            lull_buffer_printf(&levels, "%s%s", i > 0 ? " " : "",
+                               lull_cpu_level_name((lull_cpu_level)i));
     lull_grid_cell(g, "levels");
     lull_grid_cell(g, "%s; %s is used%s", levels.is_failed ? "" : levels.data,
                    lull_cpu_level_name(f->level),
@@ -254,8 +254,9 @@ static void print_forecast(const findings *f)
 static int print_json(const findings *f, const char *model)
 {
     json_t *levels = json_array();
-    for (int i = 0; i <= (int)f->highest; i++)
-        json_array_append_new(levels, json_string(lull_cpu_level_name((lull_cpu_level)i)));
+    for (int i = 0; i < LULL_CPU_N_LEVELS; i++)
+        if (lull_cpu_has((lull_cpu_level)i))
+            json_array_append_new(levels, json_string(lull_cpu_level_name((lull_cpu_level)i)));
     json_t *cpu = json_pack("{s:s, s:i, s:o, s:s}", "name", f->cpu, "cores", f->n_cores, "levels",
                             levels, "level", lull_cpu_level_name(f->level));
     json_t *memory =
@@ -292,8 +293,7 @@ int lull_cmd_doctor(int argc, char **argv)
     const char *model = NULL;
     int64_t n_ctx = 0;
     bool as_json = false;
-    findings f = {
-        .n_cores = lull_cpu_count(), .best = lull_cpu_best(), .highest = lull_cpu_highest()};
+    findings f = {.n_cores = lull_cpu_count(), .best = lull_cpu_best()};
     const lull_option options[] = {
         {'c', "ctx", "ctx-size", LULL_OPT_INT, &n_ctx, 1, 1 << 24, "N",
          "positions of the forecast (default: the model's)"},

@@ -44,8 +44,8 @@ typedef bool (*lull_progress_fn)(void *user, uint64_t done, uint64_t total);
 
 typedef struct lull_model_options {
     int n_threads;         /* 0: $LULL_THREADS, else the cores this process may use */
-    const char *cpu_level; /* NULL: $LULL_CPU, else the best; "ref" "avx2" "avx512" "avx512vnni",
-                            * or "ref" "neon" */
+    const char *cpu_level; /* NULL: $LULL_CPU, else the best; "ref" "avx2" "avxvnni" "avx512"
+                            * "avx512vnni" "amx", or "ref" "neon" */
     const char
         *cache_dir;  /* for repacked weights; NULL: $LULL_CACHE, else the XDG cache; "": none */
     bool vocab_only; /* tokenize only: sessions cannot be made */

@@ -10,8 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref", "avx2", "avx512", "avx512vnni",
-                                                           "amx"};
+static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref",    "avx2",       "avxvnni",
+                                                           "avx512", "avx512vnni", "amx"};
 
 /* The register states that the operating system saves on a context switch (Intel SDM vol. 1,
  * 13.3). */
@@ -30,22 +30,26 @@ static bool may_use_tiles(void)
     return syscall(SYS_arch_prctl, REQ_XCOMP_PERM, XTILEDATA) == 0;
 }
 
-lull_cpu_level lull_cpu_highest(void)
+/* Of each level, whether the machine has what it adds to the one that it stands on. */
+static void find_levels(bool has[LULL_CPU_N_LEVELS])
 {
-    enum { TILES = 3 << 17, AMX_TILE = 1 << 24, AMX_INT8 = 1 << 25 };
+    enum { TILES = 3 << 17, AMX_TILE = 1 << 24, AMX_INT8 = 1 << 25, AVX_VNNI = 1 << 4 };
     enum { YMM = 0x6, ZMM = 0xe6 };
     uint32_t a, b, c, d, b7, c7, d7;
-    if (!__get_cpuid(1, &a, &b, &c, &d)) return LULL_CPU_REF;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return;
     bool has_osxsave = c & bit_OSXSAVE, has_fma = c & bit_FMA, has_f16c = c & bit_F16C;
-    if (!has_osxsave || !has_fma || !has_f16c) return LULL_CPU_REF;
-    if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d7)) return LULL_CPU_REF;
+    if (!has_osxsave || !has_fma || !has_f16c) return;
+    if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d7)) return;
     uint64_t states = saved_states();
-    if ((states & YMM) != YMM || !(b7 & bit_AVX2)) return LULL_CPU_REF;
+    if ((states & YMM) != YMM || !(b7 & bit_AVX2)) return;
+    has[LULL_CPU_AVX2] = true;
+    has[LULL_CPU_AVXVNNI] = __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX_VNNI);
     const uint32_t avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
-    if ((states & ZMM) != ZMM || (b7 & avx512) != avx512) return LULL_CPU_AVX2;
-    if (!(c7 & bit_AVX512VNNI)) return LULL_CPU_AVX512;
-    bool has_amx = (d7 & AMX_TILE) && (d7 & AMX_INT8) && (states & TILES) == TILES;
-    return has_amx && may_use_tiles() ? LULL_CPU_AMX : LULL_CPU_AVX512VNNI;
+    if ((states & ZMM) != ZMM || (b7 & avx512) != avx512) return;
+    has[LULL_CPU_AVX512] = true;
+    has[LULL_CPU_AVX512VNNI] = c7 & bit_AVX512VNNI;
+    bool has_tiles = (d7 & AMX_TILE) && (d7 & AMX_INT8) && (states & TILES) == TILES;
+    has[LULL_CPU_AMX] = has[LULL_CPU_AVX512VNNI] && has_tiles && may_use_tiles();
 }
 
 void lull_cpu_brand(char *buf, int cap)
@@ -67,9 +71,9 @@ void lull_cpu_brand(char *buf, int cap)
 
 static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref", "neon"};
 
-lull_cpu_level lull_cpu_highest(void)
+static void find_levels(bool has[LULL_CPU_N_LEVELS])
 {
-    return getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LULL_CPU_NEON : LULL_CPU_REF;
+    has[LULL_CPU_NEON] = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
 }
 
 /* The processor has no name of its own. The firmware of boards and of many servers gives one. */
@@ -88,9 +92,9 @@ void lull_cpu_brand(char *buf, int cap)
 
 static const char *const level_names[LULL_CPU_N_LEVELS] = {"ref"};
 
-lull_cpu_level lull_cpu_highest(void)
+static void find_levels(bool has[LULL_CPU_N_LEVELS])
 {
-    return LULL_CPU_REF;
+    (void)has;
 }
 
 void lull_cpu_brand(char *buf, int cap)
@@ -100,13 +104,23 @@ void lull_cpu_brand(char *buf, int cap)
 
 #endif
 
+bool lull_cpu_has(lull_cpu_level level)
+{
+    bool has[LULL_CPU_N_LEVELS] = {[LULL_CPU_REF] = true};
+    find_levels(has);
+    return has[level];
+}
+
 lull_cpu_level lull_cpu_best(void)
 {
-    lull_cpu_level highest = lull_cpu_highest();
+    lull_cpu_level best = LULL_CPU_REF;
+    for (int i = 0; i < LULL_CPU_N_LEVELS; i++) {
 #if defined(__x86_64__)
-    if (highest == LULL_CPU_AMX) return LULL_CPU_AVX512VNNI;
+        if (i == LULL_CPU_AMX) break;
 #endif
-    return highest;
+        if (lull_cpu_has((lull_cpu_level)i)) best = (lull_cpu_level)i;
+    }
+    return best;
 }
 
 const char *lull_cpu_level_name(lull_cpu_level level)
@@ -114,25 +128,33 @@ const char *lull_cpu_level_name(lull_cpu_level level)
     return level_names[level];
 }
 
+/* The names of all levels, or of those that the machine has. */
+static void list_levels(bool of_machine, char *buf, size_t cap)
+{
+    *buf = '\0';
+    for (int i = 0; i < LULL_CPU_N_LEVELS; i++) {
+        size_t n = strlen(buf);
+        if (of_machine && !lull_cpu_has((lull_cpu_level)i)) continue;
+        snprintf(buf + n, cap - n, "%s%s", n > 0 ? ", " : "", level_names[i]);
+    }
+}
+
 lull_status lull_cpu_level_parse(const char *name, lull_cpu_level *out, lull_error *err)
 {
-    lull_cpu_level highest = lull_cpu_highest();
+    char names[64];
     *out = lull_cpu_best();
     if (!name || !*name) return LULL_OK;
     for (int i = 0; i < LULL_CPU_N_LEVELS; i++) {
         if (strcmp(name, level_names[i]) != 0) continue;
-        if (i > (int)highest)
+        if (!lull_cpu_has((lull_cpu_level)i)) {
+            list_levels(true, names, sizeof names);
             return lull_fail(err, LULL_EUNSUPPORTED,
-                             "CPU level %s is not available here; the highest is %s", name,
-                             level_names[highest]);
+                             "CPU level %s is not available here; there are %s", name, names);
+        }
         *out = (lull_cpu_level)i;
         return LULL_OK;
     }
-    char names[64] = "";
-    for (int i = 0; i < LULL_CPU_N_LEVELS; i++) {
-        size_t n = strlen(names);
-        snprintf(names + n, sizeof names - n, "%s%s", i > 0 ? ", " : "", level_names[i]);
-    }
+    list_levels(false, names, sizeof names);
     return lull_fail(err, LULL_EINVAL, "no CPU level '%s' on this architecture; there are %s", name,
                      names);
 }

@@ -7,12 +7,13 @@
 
 #include "error.h"
 
-/* Those of the architecture compiled for, each with all that the ones before it have. */
+/* Those of the architecture compiled for, from slow to fast. */
 typedef enum lull_cpu_level {
     LULL_CPU_REF, /* plain C: the specification */
 #if defined(__x86_64__)
     LULL_CPU_AVX2,       /* AVX2, FMA, F16C */
-    LULL_CPU_AVX512,     /* + AVX-512 F, BW, DQ, VL */
+    LULL_CPU_AVXVNNI,    /* AVX2 + AVX-VNNI; processors of AVX-512 may lack it */
+    LULL_CPU_AVX512,     /* AVX2 + AVX-512 F, BW, DQ, VL */
     LULL_CPU_AVX512VNNI, /* + AVX-512 VNNI */
     LULL_CPU_AMX,        /* + AMX INT8, when the kernel gives leave to use it; only by name */
 #elif defined(__aarch64__)
@@ -21,10 +22,11 @@ typedef enum lull_cpu_level {
     LULL_CPU_N_LEVELS
 } lull_cpu_level;
 
-/* The highest level that this machine has; the one that is used unless another is named, which is the
- * fastest one: the tile unit of AMX loses to VNNI what its sums take on their way to the vectors, block by
- * block (docs/performance.md). */
-lull_cpu_level lull_cpu_highest(void);
+/* Whether this machine has a level; every machine has LULL_CPU_REF. */
+bool lull_cpu_has(lull_cpu_level level);
+
+/* The one that is used unless another is named: the last that this machine has, but for AMX, whose tile
+ * unit loses to VNNI what its sums take on their way to the vectors, block by block (docs/performance.md). */
 lull_cpu_level lull_cpu_best(void);
 const char *lull_cpu_level_name(lull_cpu_level level);
 

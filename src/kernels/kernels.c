@@ -21,6 +21,8 @@ static const lull_kernels tables[LULL_CPU_N_LEVELS][LULL_ACTIVATIONS_N] = {
     TABLES(LULL_CPU_REF, ref, ref, NULL, NULL, ref, ref),
 #if defined(__x86_64__)
     TABLES(LULL_CPU_AVX2, avx2, avx2, lull_wide_avx2, lull_wide_avx2_a16, avx2, avx2),
+    TABLES(LULL_CPU_AVXVNNI, avx2, avxvnni, lull_wide_avxvnni, lull_wide_avxvnni_a16, avx2,
+           avxvnni),
     TABLES(LULL_CPU_AVX512, avx512, avx512, lull_wide_avx512, lull_wide_avx512_a16, avx512, avx512),
     TABLES(LULL_CPU_AVX512VNNI, avx512, avx512vnni, lull_wide_avx512vnni, lull_wide_avx512vnni_a16,
            avx512, avx512vnni),

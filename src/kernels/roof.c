@@ -60,6 +60,7 @@ static const lull_roof_kernels tables[LULL_CPU_N_LEVELS] = {
     [LULL_CPU_REF] = {.read = read_ref, .fma = fma_ref, .multiply = multiply_ref},
 #if defined(__x86_64__)
     [LULL_CPU_AVX2] = ROOF(avx2),
+    [LULL_CPU_AVXVNNI] = ROOF(avxvnni),
     [LULL_CPU_AVX512] = ROOF(avx512),
     [LULL_CPU_AVX512VNNI] = ROOF(avx512vnni),
     [LULL_CPU_AMX] = ROOF(avx512vnni),

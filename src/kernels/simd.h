@@ -452,6 +452,13 @@ ALWAYS_INLINE int32_t vi_sum(vi a)
     x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(x, _mm_shuffle_epi32(x, 0xb1)));
 }
+#if defined(__AVXVNNI__)
+#define HAS_DOT4 1
+ALWAYS_INLINE vi vi_dot4(vi sum, vi a, vi b)
+{
+    return _mm256_dpbusd_avx_epi32(sum, a, b);
+}
+#endif
 ALWAYS_INLINE vi vi_mul_pairs(vi a, vi b)
 {
     return _mm256_maddubs_epi16(a, b);
