@@ -69,7 +69,7 @@ static void spread_panel(const uint8_t *panel, int n_blocks, int offset, spread_
                 int32_t group, neg;
                 memcpy(&group, panel + LULL_PANEL_GROUP * T + 4 * (i * T + t), 4);
                 memcpy(&neg, panel + LULL_PANEL_NEG * T + 4 * (i * T + t), 4);
-                memcpy(&out->high[t][4 * group], panel + LULL_PANEL_HIGH * T + 4 * (i * T + t), 4);
+                memcpy(&out->high[t][group / 16], panel + LULL_PANEL_HIGH * T + 4 * (i * T + t), 4);
                 out->shift[i][t] = neg * offset;
             }
     }

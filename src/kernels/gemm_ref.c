@@ -51,7 +51,7 @@ static void panel_codes(const uint8_t *block, int T, int t, int *q)
     for (int half = 0; half < 2; half++) {
         const int8_t *high = (const int8_t *)block + PANEL_HIGH * T + 4 * (half * T + t);
         const int32_t *group = (const int32_t *)(block + LULL_PANEL_GROUP * T) + half * T + t;
-        for (int i = 0; i < 4; i++) q[4 * *group + i] += 128 * high[i];
+        for (int i = 0; i < 4; i++) q[*group / 16 + i] += 128 * high[i];
     }
 #else
     const int8_t *high = (const int8_t *)block + PANEL_HIGH * T + 32 * t;

@@ -23,12 +23,33 @@ ALWAYS_INLINE vi load_codes(format f, const uint8_t *group)
     return f.n_bits == 8 && MAKES_SIGNED ? vi_xor(w, vi_all_bytes(128)) : w;
 }
 
-/* What is computed at once: n_t tokens from t0 of a panel of T, by n_v vectors of rows from lane
- * offset h (bytes) of a tile. Sums are [n_t][n_v]. With 16 registers the integer sums of a patch fill
- * them, and the rows' accumulators stay in memory, which costs a load and a store a block. */
+/* What is computed at once: n_t tokens from t0 of a panel of T, by n_v vectors of rows: those from lane
+ * offset h (bytes) of a tile on, or, when a vector holds all rows of a tile, those of neighbouring
+ * tiles. Sums are [n_t][n_v]. With 16 registers the integer sums of a patch fill them, and the rows'
+ * accumulators stay in memory, which costs a load and a store a block. */
 typedef struct patch {
     int T, t0, n_t, h, n_v;
+    size_t tile_bytes; /* from a tile to the next */
 } patch;
+
+/* Where vector v of rows begins: bytes into the codes of a group, bytes into scales and the first of its
+ * rows there, and floats into the results. */
+ALWAYS_INLINE size_t codes_of_rows(patch p, int v)
+{
+    return LANES == 16 ? p.tile_bytes * (size_t)v : (size_t)(4 * LANES * v);
+}
+ALWAYS_INLINE const uint8_t *tile_of_rows(patch p, const uint8_t *block, int v)
+{
+    return LANES == 16 ? block + p.tile_bytes * (size_t)v : block;
+}
+ALWAYS_INLINE int first_row(patch p, int v)
+{
+    return LANES == 16 ? 0 : p.h / 4 + LANES * v;
+}
+ALWAYS_INLINE int result_of_rows(patch p, int v)
+{
+    return LANES == 16 ? p.T * LULL_TILE_ROWS * v : first_row(p, v);
+}
 
 enum {
     PATCH_MAX = 12,
@@ -57,7 +78,7 @@ ALWAYS_INLINE void add_plane(format f, patch p, const uint8_t *groups, const uin
     groups += 64 * 4 * half, plane += 4 * 4 * half;
     UNROLL for (int j = 0; j < 4 * n_halves; j++) UNROLL for (int v = 0; v < p.n_v; v++)
     {
-        vi w = load_codes(f, groups + 64 * j + 4 * LANES * v);
+        vi w = load_codes(f, groups + 64 * j + codes_of_rows(p, v));
         UNROLL for (int k = 0; k < p.n_t; k++) sum[k * p.n_v + v] =
             vi_dot4(sum[k * p.n_v + v], w, vi_all_fours(plane + 32 * (p.t0 + k) + 4 * j));
     }
@@ -83,9 +104,9 @@ ALWAYS_INLINE void add_groups(format f, patch p, const uint8_t *groups, int j0, 
     vi part[PATCH_MAX];
     UNROLL for (int j = j0; j < j0 + n; j++)
     {
-        vi w[16 / LANES];
+        vi w[2];
         UNROLL for (int v = 0; v < p.n_v; v++) w[v] =
-            load_codes(f, groups + 64 * j + 4 * LANES * v);
+            load_codes(f, groups + 64 * j + codes_of_rows(p, v));
         UNROLL for (int k = 0; k < p.n_t; k++)
         {
             vi x = vi_all_fours(plane + 32 * (p.t0 + k) + 4 * j);
@@ -133,11 +154,10 @@ ALWAYS_INLINE void sum_codes(format f, patch p, const uint8_t *groups, const uin
 
 #else
 
-/* The high plane of token t in half i, and the offset of the group of codes that it multiplies. */
+/* The high plane of token t in half i, and where the group of codes that it multiplies begins. */
 ALWAYS_INLINE vi load_high(patch p, const uint8_t *px, int i, int t, int *at)
 {
     __builtin_memcpy(at, px + LULL_PANEL_GROUP * p.T + 4 * (i * p.T + t), 4);
-    *at *= 64;
     return vi_all_fours(px + PANEL_HIGH * p.T + 4 * (i * p.T + t));
 }
 
@@ -155,7 +175,7 @@ ALWAYS_INLINE void sum_codes(format f, patch p, const uint8_t *groups, const uin
             vi x = load_high(p, px, half + i, p.t0 + k, &at);
             UNROLL for (int v = 0; v < p.n_v; v++)
             {
-                vi w = load_codes(f, groups + at + 4 * LANES * v);
+                vi w = load_codes(f, groups + at + codes_of_rows(p, v));
                 sum[k * p.n_v + v] = vi_dot4(sum[k * p.n_v + v], w, x);
             }
         }
@@ -178,9 +198,9 @@ ALWAYS_INLINE void sum_codes(format f, patch p, const uint8_t *groups, const uin
         UNROLL for (int v = 0; v < p.n_v; v++)
         {
             vi *to = &sum[k * p.n_v + v];
-            vi high = mul_pairs(f, load_codes(f, groups + at + 4 * LANES * v), x);
+            vi high = mul_pairs(f, load_codes(f, groups + at + codes_of_rows(p, v)), x);
             if (n_halves == 2) {
-                vi second = mul_pairs(f, load_codes(f, groups + at2 + 4 * LANES * v), x2);
+                vi second = mul_pairs(f, load_codes(f, groups + at2 + codes_of_rows(p, v)), x2);
                 /* Four products of a code of 6 bits stay within 16 bits, those of 8 do not. */
                 if (f.n_bits != 8)
                     high = vi_add16(high, second);
@@ -198,24 +218,23 @@ ALWAYS_INLINE void sum_codes(format f, patch p, const uint8_t *groups, const uin
 ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8_t *panel,
                              int n_cols, float *out)
 {
-    /* The first of the rows: scales of one byte a row stand at that index, f16 at twice that. */
-    int row = p.h / 4, n_sums = p.n_t * p.n_v;
+    int n_sums = p.n_t * p.n_v;
     int takes_offset = f.offset != 0 && !(f.n_bits == 8 && MAKES_SIGNED);
     float *to[PATCH_MAX];
     vf acc[PATCH_MAX];
     UNROLL for (int k = 0; k < n_sums; k++)
     {
-        to[k] = out + (p.t0 + k / p.n_v) * LULL_TILE_ROWS + row + LANES * (k % p.n_v);
+        to[k] = out + (p.t0 + k / p.n_v) * LULL_TILE_ROWS + result_of_rows(p, k % p.n_v);
         acc[k] = vf_zero();
         if (ACC_IN_MEMORY) vf_store(to[k], acc[k]);
     }
-    block_scales scales[16 / LANES] = {0};
+    block_scales scales[2] = {0};
     const uint8_t *block = tile, *px = panel;
     for (int b = 0; b < n_cols / LULL_BLOCK_COLS;
          b++, block += f.block_bytes, px += PANEL_BLOCK * p.T) {
         if (f.is_super && b % LULL_SUPER_BLOCKS == 0) {
             UNROLL for (int v = 0; v < p.n_v; v++)
-                load_super_scales(f, block, row + LANES * v, &scales[v]);
+                load_super_scales(f, tile_of_rows(p, block, v), first_row(p, v), &scales[v]);
             block += f.super_bytes;
         }
         const float *s = (const float *)(px + PANEL_S * p.T) + p.t0, *sm = s + p.T;
@@ -231,8 +250,8 @@ ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8
             vi sum[PATCH_MAX];
             sum_codes(f, p, groups, px, i, 2 / n_parts, sum);
             if (i == 0)
-                UNROLL for (int v = 0; v < p.n_v; v++)
-                    load_block_scales(f, block + f.codes_bytes, row + LANES * v, &scales[v]);
+                UNROLL for (int v = 0; v < p.n_v; v++) load_block_scales(
+                    f, tile_of_rows(p, block, v) + f.codes_bytes, first_row(p, v), &scales[v]);
             UNROLL for (int k = 0; k < n_sums; k++)
             {
                 int t = k / p.n_v, sum_of_q = f.is_split ? neg[i * p.T + t] : neg[t] + neg[p.T + t];
@@ -258,8 +277,8 @@ ALWAYS_INLINE void dot_quantized(format f, int T, const uint8_t *tile, const uin
 {
     int n_t = T < TOKENS_AT_ONCE ? T : TOKENS_AT_ONCE, n_v = LANES == 8 ? 2 : 1;
     for (int h = 0; h < 64; h += 4 * LANES * n_v)
-        for (int t0 = 0; t0 < T; t0 += n_t)
-            dot_patch(f, (patch){T, t0, n_t, h, n_v}, tile, panel, n_cols, out);
+        UNROLL for (int t0 = 0; t0 < T; t0 += n_t)
+            dot_patch(f, (patch){T, t0, n_t, h, n_v, 0}, tile, panel, n_cols, out);
 }
 
 /* ---- float weights --------------------------------------------------------------------------- */
@@ -333,9 +352,15 @@ const lull_dot_fn LULL_AT_LEVEL(dot)[LULL_DTYPE_N][LULL_PANEL_SIZES] = {
 ALWAYS_INLINE void dot_wide(format f, lull_dtype t, const uint8_t *wide, int n_tiles,
                             const uint8_t *panel, int n_cols, float *out)
 {
+    enum { T = LULL_PANEL_MAX, SUMS = T * LULL_TILE_ROWS };
     size_t tile_bytes = lull_wide_tile_bytes(t, n_cols);
-    for (int i = 0; i < n_tiles; i++, wide += tile_bytes, out += LULL_PANEL_MAX * LULL_TILE_ROWS)
-        dot_quantized(wide_format(f), LULL_PANEL_MAX, wide, panel, n_cols, out);
+    int i = 0;
+    /* Two tiles at once: what is loaded of the panel serves both. */
+    for (; LANES == 16 && i + 2 <= n_tiles; i += 2, wide += 2 * tile_bytes, out += 2 * SUMS)
+        UNROLL for (int t0 = 0; t0 < T; t0 += T / 2) dot_patch(
+            wide_format(f), (patch){T, t0, T / 2, 0, 2, tile_bytes}, wide, panel, n_cols, out);
+    for (; i < n_tiles; i++, wide += tile_bytes, out += SUMS)
+        dot_quantized(wide_format(f), T, wide, panel, n_cols, out);
 }
 
 #define WIDE(name)                                                                                 \

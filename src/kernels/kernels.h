@@ -37,7 +37,7 @@
  *
  *    0  i8   low[T][32]       q itself outside the outlying groups
  *   32  i8   high[2][T][4]   of the outlying group of each half
- *   40  i32  group[2][T]     which one: 0-3 and 4-7
+ *   40  i32  group[2][T]     which one, 0-3 and 4-7, times 64: where its codes begin (pack.h)
  *   48  f32  s[T]            not finite when a is not, so that it shows in the logits; 0 when a is 0
  *   52  f32  sm[T]           s (float)(sum of q)
  *   56  i32  neg[2][T]       minus the sum of q of each half

@@ -44,7 +44,7 @@ void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t
         float a, g;
         memcpy(&a, &a_bits, 4);
         memcpy(&g, rest[0] > rest[1] ? &rest[0] : &rest[1], 4);
-        for (int h = 0; h < 2; h++) group[h * n_tokens] = top[h];
+        for (int h = 0; h < 2; h++) group[h * n_tokens] = 64 * top[h];
         if (!(a >= 0x1p-110f && a <= 0x1.fffffep127f)) {
             memset(low, 0, LULL_BLOCK_COLS);
             for (int h = 0; h < 2; h++) {

@@ -46,8 +46,8 @@ void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t
                                                          : &largest[4 * top[1]],
                4);
         memcpy(&g, rest[0] > rest[1] ? &rest[0] : &rest[1], 4);
-        group[0] = top[0];
-        group[n_tokens] = top[1];
+        group[0] = 64 * top[0];
+        group[n_tokens] = 64 * top[1];
         if (!(a >= 0x1p-110f && a <= 0x1.fffffep127f)) {
             memset(low, 0, LULL_BLOCK_COLS);
             memset(high, 0, 4);
