@@ -195,33 +195,55 @@ ALWAYS_INLINE void scores(int n, const lull_attend_q8_args *a, const uint8_t *qu
     }
 }
 
-/* The weights of block b of the values' dimensions in two planes of 7 bits; the step of a weight. */
-ALWAYS_INLINE float split_weights(const float *p, const vf *scale, int8_t *high, int8_t *low)
+/* What queries multiply a block of the values' dimensions with, probabilities times scales, in two planes
+ * of 7 bits, and their steps. */
+typedef struct weights {
+    _Alignas(64) int8_t high[GROUP][PAGE], low[GROUP][PAGE];
+    float step[MOST_QUERIES];
+} weights;
+
+/* Of n queries; all take each step together, as in soften. scales: f16 [64] of the block. */
+ALWAYS_INLINE void split_weights(int n, float p[][PAGE], const uint16_t *scales, weights *out)
 {
-    vf w[N_VEC], top = vf_zero();
-    UNROLL for (int v = 0; v < N_VEC; v++)
+    _Alignas(64) float w[GROUP][PAGE];
+    float largest[MOST_QUERIES] = {0}, r[MOST_QUERIES];
+    vf scale[N_VEC];
+    UNROLL for (int v = 0; v < N_VEC; v++) scale[v] = vf_from_half(scales + v * LANES);
+    UNROLL for (int t = 0; t < n; t++)
     {
-        vf x = vf_load(p + v * LANES);
-        /* What is masked has p = 0, whatever stands there; else p is at least exp(-87). */
-        w[v] = vf_below(x, 1e-38f, vf_zero(), vf_mul(x, scale[v]));
-        top = vf_max(top, w[v]);
+        vf top = vf_zero();
+        UNROLL for (int v = 0; v < N_VEC; v++)
+        {
+            vf x = vf_load(p[t] + v * LANES);
+            /* What is masked has p = 0, whatever stands there; else p is at least exp(-87). */
+            x = vf_below(x, 1e-38f, vf_zero(), vf_mul(x, scale[v]));
+            vf_store(w[t] + v * LANES, x);
+            top = vf_max(top, x);
+        }
+        largest[t] = vf_top(top);
     }
-    float largest = vf_top(top);
-    bool is_there = largest >= 0x1p-100f;
-    vf r = vf_all(is_there ? 16383.0f / largest : 0);
-    UNROLL for (int v = 0; v < N_VEC; v++)
+    for (int t = 0; t < n; t += LANES) {
+        vf top = vf_load(largest + t), most = vf_all(16383.0f);
+        vf_store(r + t, vf_below(top, 0x1p-100f, vf_zero(), vf_div(most, top)));
+        vf_store(out->step + t, vf_below(top, 0x1p-100f, vf_zero(), vf_div(top, most)));
+    }
+    UNROLL for (int t = 0; t < n; t++) UNROLL for (int v = 0; v < N_VEC; v += 4)
     {
-        vi u = vi_round(vf_mul(w[v], r));
-        vi_save_bytes(high + v * LANES, vi_sra(u, 7));
-        vi_save_bytes(low + v * LANES, vi_and(u, vi_all(127)));
+        vi u[4];
+        UNROLL for (int i = 0; i < 4; i++) u[i] =
+            vi_round(vf_mul(vf_load(w[t] + (v + i) * LANES), vf_all(r[t])));
+        vi first = vi_pack_to_16(u[0], u[1]), last = vi_pack_to_16(u[2], u[3]),
+           mask = vi_all(0x7f007f);
+        vi_save(out->high[t] + v * LANES,
+                vi_order_packed(vi_pack_to_bytes(vi_shr16(first, 7), vi_shr16(last, 7))));
+        vi_save(out->low[t] + v * LANES,
+                vi_order_packed(vi_pack_to_bytes(vi_and(first, mask), vi_and(last, mask))));
     }
-    return is_there ? largest / 16383.0f : 0;
 }
 
 /* o = o c + weights times values, for block b of n queries; positions in fours from .. end-1. */
 ALWAYS_INLINE void sums(int n, const lull_attend_q8_args *a, int b, int from, int end,
-                        int8_t high[][PAGE], int8_t low[][PAGE], const float *step, const float *c,
-                        float *o)
+                        const weights *w, const float *c, float *o)
 {
     for (int i = b * COLS; i < (b + 1) * COLS; i += WIDTH * LANES) {
         vi sum_high[GROUP][WIDTH], sum_low[GROUP][WIDTH];
@@ -235,7 +257,8 @@ ALWAYS_INLINE void sums(int n, const lull_attend_q8_args *a, int b, int from, in
                 vi_load(a->v + at + (size_t)(4 * v * LANES));
             UNROLL for (int t = 0; t < n; t++)
             {
-                vi u_high = vi_all_fours(high[t] + 4 * g), u_low = vi_all_fours(low[t] + 4 * g);
+                vi u_high = vi_all_fours(w->high[t] + 4 * g),
+                   u_low = vi_all_fours(w->low[t] + 4 * g);
                 UNROLL for (int v = 0; v < WIDTH; v++)
                 {
                     sum_high[t][v] = dot_value(sum_high[t][v], u_high, value[v]);
@@ -247,8 +270,8 @@ ALWAYS_INLINE void sums(int n, const lull_attend_q8_args *a, int b, int from, in
         {
             float *at = o + (size_t)t * a->o_stride + i + v * LANES;
             vi sum = vi_add(vi_shl(sum_high[t][v], 7), sum_low[t][v]);
-            vf_store(at,
-                     vf_fma(vi_to_float(sum), vf_all(step[t]), vf_mul(vf_load(at), vf_all(c[t]))));
+            vf_store(at, vf_fma(vi_to_float(sum), vf_all(w->step[t]),
+                                vf_mul(vf_load(at), vf_all(c[t]))));
         }
     }
 }
@@ -256,27 +279,29 @@ ALWAYS_INLINE void sums(int n, const lull_attend_q8_args *a, int b, int from, in
 ALWAYS_INLINE void attend_group(int n, const lull_attend_q8_args *a, int t0)
 {
     _Alignas(64) float s[GROUP][PAGE];
-    _Alignas(64) int8_t high[GROUP][PAGE], low[GROUP][PAGE];
-    float c[GROUP], step[GROUP];
+    weights w[2];
+    float c[MOST_QUERIES];
     int lo = PAGE, hi = 0, d = a->d;
     scores(n, a, a->queries + (size_t)t0 * lull_query_q8_bytes(d), s);
+    soften(n, s, a->lo + t0, a->hi + t0, a->m + t0, a->l + t0, c);
     for (int t = 0; t < n; t++) {
         int from = a->lo[t0 + t], to = a->hi[t0 + t];
-        c[t] = soften(s[t], from, to, &a->m[t0 + t], &a->l[t0 + t]);
         if (from < to) {
             lo = from < lo ? from : lo;
             hi = to > hi ? to : hi;
         }
     }
     const uint16_t *scales = (const uint16_t *)(a->v + (size_t)d * PAGE);
-    for (int b = 0; b < d / COLS; b++) {
-        fetch(a->next_k + (size_t)d * PAGE + 2 * PAGE * b, 2 * PAGE);
-        fetch(a->next_v + (size_t)d * PAGE + 2 * PAGE * b, 2 * PAGE);
-        vf scale[N_VEC];
-        UNROLL for (int v = 0; v < N_VEC; v++) scale[v] =
-            vf_from_half(scales + b * PAGE + v * LANES);
-        for (int t = 0; t < n; t++) step[t] = split_weights(s[t], scale, high[t], low[t]);
-        sums(n, a, b, lo / 4, (hi + 3) / 4, high, low, step, c, a->o + (size_t)t0 * a->o_stride);
+    /* The weights of a block wait for divisions; meanwhile those of the block before are used. */
+    for (int b = 0; b <= d / COLS; b++) {
+        if (b < d / COLS) {
+            fetch(a->next_k + (size_t)d * PAGE + 2 * PAGE * b, 2 * PAGE);
+            fetch(a->next_v + (size_t)d * PAGE + 2 * PAGE * b, 2 * PAGE);
+            split_weights(n, s, scales + b * PAGE, &w[b % 2]);
+        }
+        if (b > 0)
+            sums(n, a, b - 1, lo / 4, (hi + 3) / 4, &w[(b - 1) % 2], c,
+                 a->o + (size_t)t0 * a->o_stride);
     }
 }
 

@@ -9,40 +9,42 @@
 
 enum { PAGE = 64, N_VEC = PAGE / LANES };
 
-/* Scores of one query to probabilities in place; returns the factor for what was summed so far. */
-ALWAYS_INLINE float soften(float *s, int lo, int hi, float *m, float *l)
+enum { MOST_QUERIES = 16 }; /* that soften takes at once */
+
+/* Scores of n queries, s [n][64], to probabilities in place, of which query t sees positions lo[t] ..
+ * hi[t]-1; c [n rounded up to LANES]: the factors for what was summed so far. Query by query each of the
+ * three steps waits for the one before; over all queries there is always work. */
+ALWAYS_INLINE void soften(int n, float s[][PAGE], const int16_t *lo, const int16_t *hi, float *m,
+                          float *l, float *c)
 {
-    if (lo >= hi) {
-        UNROLL for (int v = 0; v < N_VEC; v++) vf_store(s + v * LANES, vf_zero());
-        return 1.0f;
-    }
-    for (int j = 0; j < lo; j++) s[j] = -INFINITY;
-    for (int j = hi; j < PAGE; j++) s[j] = -INFINITY;
-    vf x[N_VEC], top = vf_all(*m);
-    UNROLL for (int v = 0; v < N_VEC; v++)
+    float top[MOST_QUERIES], change[MOST_QUERIES] = {0};
+    UNROLL for (int t = 0; t < n; t++)
     {
-        x[v] = vf_load(s + v * LANES);
-        top = vf_max(top, x[v]);
+        int sees = lo[t] < hi[t], from = sees ? lo[t] : PAGE, to = sees ? hi[t] : PAGE;
+        for (int j = 0; j < from; j++) s[t][j] = -INFINITY;
+        for (int j = to; j < PAGE; j++) s[t][j] = -INFINITY;
+        vf most = vf_all(m[t]);
+        UNROLL for (int v = 0; v < N_VEC; v++) most = vf_max(most, vf_load(s[t] + v * LANES));
+        top[t] = sees ? vf_top(most) : 0; /* of one that sees nothing: p = 0, c = 1 */
+        change[t] = sees ? m[t] - top[t] : 0;
+        m[t] = sees ? top[t] : m[t];
     }
-    float new_m = vf_top(top);
-    UNROLL for (int v = 0; v < N_VEC; v++)
+    for (int t = 0; t < n; t += LANES) vf_store(c + t, vf_exp(vf_load(change + t)));
+    UNROLL for (int t = 0; t < n; t++)
     {
-        x[v] = vf_exp(vf_sub(x[v], vf_all(new_m)));
-        vf_store(s + v * LANES, x[v]);
+        vf x[N_VEC];
+        UNROLL for (int v = 0; v < N_VEC; v++)
+        {
+            x[v] = vf_exp(vf_sub(vf_load(s[t] + v * LANES), vf_all(top[t])));
+            vf_store(s[t] + v * LANES, x[v]);
+        }
+        /* 16 stripes of 64 terms: vector v holds terms v LANES …, so stripes are sums of every (16 /
+         * LANES)th vector. */
+        UNROLL for (int v = 0; v < 16 / LANES; v++)
+            UNROLL for (int u = v + 16 / LANES; u < N_VEC; u += 16 / LANES) x[v] =
+                vf_add(x[v], x[u]);
+        l[t] = fmaf(l[t], c[t], vf_fold(x));
     }
-    /* 16 stripes of 64 terms: vector v holds terms v LANES …, so stripes are sums of every (16 /
-     * LANES)th vector. */
-    vf stripes[16 / LANES];
-    UNROLL for (int v = 0; v < 16 / LANES; v++)
-    {
-        stripes[v] = x[v];
-        UNROLL for (int u = v + 16 / LANES; u < N_VEC; u += 16 / LANES) stripes[v] =
-            vf_add(stripes[v], x[u]);
-    }
-    float c = vf_first(vf_exp(vf_all(*m - new_m)));
-    *l = fmaf(*l, c, vf_fold(stripes));
-    *m = new_m;
-    return c;
 }
 
 #endif

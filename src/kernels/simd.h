@@ -215,17 +215,34 @@ ALWAYS_INLINE void vi_save_bytes(int8_t *p, vi a)
 {
     _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
 }
+/* Lanes of 32 bits, within 0 to 32,767, narrowed to 16; those, within 0 to 127, to bytes. The order is the
+ * instructions' own until vi_order_packed puts the bytes of four vectors right. */
+ALWAYS_INLINE vi vi_pack_to_16(vi a, vi b)
+{
+    return _mm512_packs_epi32(a, b);
+}
+ALWAYS_INLINE vi vi_pack_to_bytes(vi a, vi b)
+{
+    return _mm512_packs_epi16(a, b);
+}
+ALWAYS_INLINE vi vi_order_packed(vi a)
+{
+    return _mm512_permutexvar_epi32(
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), a);
+}
 ALWAYS_INLINE int32_t vi_sum(vi a)
 {
     return _mm512_reduce_add_epi32(a);
 }
 #if defined(__AVX512VNNI__)
 /* sum plus the four products of unsigned bytes a and signed bytes b in every lane, exactly. Levels
- * that have it define HAS_DOT4, and DOT4_IS_SIGNED where a is signed, too. */
+ * that have it define HAS_DOT4, and DOT4_IS_SIGNED where a is signed, too. Not the intrinsic: around it
+ * GCC 12 copies sums that a loop carries to another register and back. */
 #define HAS_DOT4 1
 ALWAYS_INLINE vi vi_dot4(vi sum, vi a, vi b)
 {
-    return _mm512_dpbusd_epi32(sum, a, b);
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
 }
 #endif
 /* Pairs of products of unsigned a and signed b, saturated to 16 bits: callers keep them within. */
@@ -440,11 +457,23 @@ ALWAYS_INLINE vi vi_max_of_4(vi a)
 }
 ALWAYS_INLINE void vi_save_bytes(int8_t *p, vi a)
 {
-    __m256i at = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0,
-                                  4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    __m256i at = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4,
+                                  8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
     __m256i fours = _mm256_shuffle_epi8(a, at);
     _mm_storel_epi64((__m128i *)p, _mm_unpacklo_epi32(_mm256_castsi256_si128(fours),
                                                       _mm256_extracti128_si256(fours, 1)));
+}
+ALWAYS_INLINE vi vi_pack_to_16(vi a, vi b)
+{
+    return _mm256_packs_epi32(a, b);
+}
+ALWAYS_INLINE vi vi_pack_to_bytes(vi a, vi b)
+{
+    return _mm256_packs_epi16(a, b);
+}
+ALWAYS_INLINE vi vi_order_packed(vi a)
+{
+    return _mm256_permutevar8x32_epi32(a, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 ALWAYS_INLINE int32_t vi_sum(vi a)
 {
@@ -456,7 +485,8 @@ ALWAYS_INLINE int32_t vi_sum(vi a)
 #define HAS_DOT4 1
 ALWAYS_INLINE vi vi_dot4(vi sum, vi a, vi b)
 {
-    return _mm256_dpbusd_avx_epi32(sum, a, b);
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+    return sum;
 }
 #endif
 ALWAYS_INLINE vi vi_mul_pairs(vi a, vi b)
@@ -507,11 +537,15 @@ ALWAYS_INLINE vi vi_all_fours(const void *p)
 }
 
 /* exp of the class on every lane; see lull_exp_ref in gate_ref.c. A NaN stays one: vf_min gives
- * its second operand, and the exponent that the NaN converts to makes the factor 1. */
+ * its second operand, and e is then NaN whatever the factor. */
 ALWAYS_INLINE vf vf_exp(vf x)
 {
     vf y = vf_min(vf_all(88.0f), x);
-    vf n = vf_round(vf_mul(y, vf_all(1.44269504f)));
+    /* Where neighbouring floats are 1 apart, an addition rounds to an integer, and leaves it in the low
+     * bits: fewer operations than rounding and converting. */
+    const float far = 0x1.8p23f;
+    vf t = vf_add(vf_mul(y, vf_all(1.44269504f)), vf_all(far));
+    vf n = vf_sub(t, vf_all(far));
     vf r = vf_fma(n, vf_all(-0.693359375f), y);
     r = vf_fma(n, vf_all(2.12194440e-4f), r);
     vf p = vf_all(1.9875691500e-4f);
@@ -521,7 +555,7 @@ ALWAYS_INLINE vf vf_exp(vf x)
     p = vf_fma(p, r, vf_all(1.6666665459e-1f));
     p = vf_fma(p, r, vf_all(5.0000001201e-1f));
     vf e = vf_add(vf_fma(p, vf_mul(r, r), r), vf_all(1.0f));
-    vf scale = vi_as_float(vi_shl(vi_add(vi_round(n), vi_all(127)), 23));
+    vf scale = vi_as_float(vi_shl(vi_add(vf_bits(t), vi_all(127)), 23));
     return vf_below(x, -87.0f, vf_zero(), vf_mul(e, scale));
 }
 

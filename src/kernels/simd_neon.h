@@ -187,6 +187,19 @@ ALWAYS_INLINE vi vi_max_of_4(vi a)
 {
     return vdupq_n_s32(vmaxvq_s32(a));
 }
+ALWAYS_INLINE vi vi_pack_to_16(vi a, vi b)
+{
+    return vreinterpretq_s32_s16(vcombine_s16(vmovn_s32(a), vmovn_s32(b)));
+}
+ALWAYS_INLINE vi vi_pack_to_bytes(vi a, vi b)
+{
+    return vreinterpretq_s32_s8(
+        vcombine_s8(vmovn_s16(vreinterpretq_s16_s32(a)), vmovn_s16(vreinterpretq_s16_s32(b))));
+}
+ALWAYS_INLINE vi vi_order_packed(vi a)
+{
+    return a;
+}
 ALWAYS_INLINE void vi_save_bytes(int8_t *p, vi a)
 {
     int16x4_t half = vmovn_s32(a);
