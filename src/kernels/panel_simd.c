@@ -8,17 +8,28 @@
 
 enum { HALF_COLS = LULL_BLOCK_COLS / 2, HALF_VECTORS = HALF_COLS / LANES };
 
+ALWAYS_INLINE int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+ALWAYS_INLINE int64_t smaller(int64_t a, int64_t b)
+{
+    return a > b ? b : a;
+}
+
 /* The outlying one of the 4 groups of a half: the largest, the first among equals; *rest takes the
  * largest value of the other three. a: magnitudes of 16 columns, every group's largest in its first
- * column. All are at least 0, so that their bits order as integers. */
+ * column. All are at least 0, so that their bits order as integers, to which the place is added. No
+ * branches: which group it is cannot be predicted. */
 ALWAYS_INLINE int outlying_group(const int32_t *a, int32_t *rest)
 {
-    int32_t left = a[4] > a[0] ? a[4] : a[0], right = a[12] > a[8] ? a[12] : a[8];
-    int32_t left_rest = a[4] > a[0] ? a[0] : a[4], right_rest = a[12] > a[8] ? a[8] : a[12];
-    int in_left = a[4] > a[0], in_right = 2 + (a[12] > a[8]);
-    int32_t loser = right > left ? left : right, other = right > left ? right_rest : left_rest;
-    *rest = loser > other ? loser : other;
-    return right > left ? in_right : in_left;
+    int64_t g0 = (int64_t)a[0] * 4 + 3, g1 = (int64_t)a[4] * 4 + 2;
+    int64_t g2 = (int64_t)a[8] * 4 + 1, g3 = (int64_t)a[12] * 4;
+    int64_t left = larger(g0, g1), right = larger(g2, g3);
+    int64_t losers = larger(smaller(g0, g1), smaller(g2, g3));
+    *rest = (int32_t)(larger(losers, smaller(left, right)) >> 2);
+    return 3 - (int)(larger(left, right) & 3);
 }
 
 void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t *panel)
@@ -40,12 +51,11 @@ void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t
         int32_t rest[2];
         int top[2] = {outlying_group(largest, &rest[0]),
                       4 + outlying_group(largest + HALF_COLS, &rest[1])};
+        int32_t a_bits = (int32_t)larger(largest[4 * top[0]], largest[4 * top[1]]);
+        int32_t g_bits = (int32_t)larger(rest[0], rest[1]);
         float a, g;
-        memcpy(&a,
-               largest[4 * top[0]] > largest[4 * top[1]] ? &largest[4 * top[0]]
-                                                         : &largest[4 * top[1]],
-               4);
-        memcpy(&g, rest[0] > rest[1] ? &rest[0] : &rest[1], 4);
+        memcpy(&a, &a_bits, 4);
+        memcpy(&g, &g_bits, 4);
         group[0] = 64 * top[0];
         group[n_tokens] = 64 * top[1];
         if (!(a >= 0x1p-110f && a <= 0x1.fffffep127f)) {
@@ -58,7 +68,8 @@ void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t
             continue;
         }
         int is_flat = 128.0f * g >= a;
-        float r = is_flat ? 127.0f / g : 16256.0f / a, step = is_flat ? g / 127.0f : a / 16256.0f;
+        float most = is_flat ? 127.0f : 16256.0f, of = is_flat ? g : a;
+        float r = most / of, step = of / most;
         int32_t sum[2];
         UNROLL for (int half = 0; half < 2; half++)
         {
