@@ -23,7 +23,9 @@ ALWAYS_INLINE uint32_t vi_fold(vi a)
 }
 
 /* Two streams, a half each: one alone leaves prefetchers idle, and streams within a page get in
- * each other's way. */
+ * each other's way. Both are fetched ahead, as matrices are (gemm_simd.h). */
+enum { AHEAD_BYTES = 8192 };
+
 uint32_t LULL_AT_LEVEL(roof_read)(const uint8_t *p, size_t n_bytes)
 {
     enum { N_SUMS = 4 };
@@ -33,6 +35,10 @@ uint32_t LULL_AT_LEVEL(roof_read)(const uint8_t *p, size_t n_bytes)
     for (size_t i = 0; i < n_bytes / 2; i += N_SUMS * sizeof(vi))
         UNROLL for (size_t k = 0; k < N_SUMS; k++)
         {
+            if (k * sizeof(vi) % 64 == 0) {
+                __builtin_prefetch(p + AHEAD_BYTES + i + k * sizeof(vi), 0, 2);
+                __builtin_prefetch(q + AHEAD_BYTES + i + k * sizeof(vi), 0, 2);
+            }
             sums[2 * k] = vi_add(sums[2 * k], vi_load(p + i + k * sizeof(vi)));
             sums[2 * k + 1] = vi_add(sums[2 * k + 1], vi_load(q + i + k * sizeof(vi)));
         }
