@@ -215,11 +215,22 @@ ALWAYS_INLINE void sum_codes(format f, patch p, const uint8_t *groups, const uin
 #endif
 #endif
 
+ALWAYS_INLINE int takes_offset(format f)
+{
+    return f.offset != 0 && !(f.n_bits == 8 && MAKES_SIGNED);
+}
+
+/* What takes the offset off sums of codes: of half i of a block, or of all of it when there is one scale. */
+ALWAYS_INLINE int32_t shift_of(format f, int T, const int32_t *neg, int i, int t)
+{
+    return f.offset * (f.is_split ? neg[i * T + t] : neg[t] + neg[T + t]);
+}
+
+/* shifts: those of all blocks, [n_cols / 32][2][T], if they were made before; or NULL. */
 ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8_t *panel,
-                             int n_cols, float *out)
+                             const int32_t *shifts, int n_cols, float *out)
 {
     int n_sums = p.n_t * p.n_v;
-    int takes_offset = f.offset != 0 && !(f.n_bits == 8 && MAKES_SIGNED);
     float *to[PATCH_MAX];
     vf acc[PATCH_MAX];
     UNROLL for (int k = 0; k < n_sums; k++)
@@ -240,6 +251,7 @@ ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8
         if (!f.is_wide && p.t0 == 0 && p.h == 0) fetch_ahead(block, f.block_bytes);
         const float *s = (const float *)(px + PANEL_S * p.T) + p.t0, *sm = s + p.T;
         const int32_t *neg = (const int32_t *)(px + PANEL_NEG * p.T) + p.t0;
+        const int32_t *shift = shifts ? shifts + 2 * b * p.T + p.t0 : NULL;
         _Alignas(64) uint8_t room[8 * 64];
         const uint8_t *groups = widen_groups(f, p, block, room);
         vi total[PATCH_MAX];
@@ -255,8 +267,10 @@ ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8
                     f, tile_of_rows(p, block, v) + f.codes_bytes, first_row(p, v), &scales[v]);
             UNROLL for (int k = 0; k < n_sums; k++)
             {
-                int t = k / p.n_v, sum_of_q = f.is_split ? neg[i * p.T + t] : neg[t] + neg[p.T + t];
-                if (takes_offset) sum[k] = vi_add(sum[k], vi_all(sum_of_q * f.offset));
+                int t = k / p.n_v;
+                if (takes_offset(f))
+                    sum[k] = vi_add(sum[k], shifts ? vi_all_fours(shift + i * p.T + t)
+                                                   : vi_all(shift_of(f, p.T, neg, i, t)));
                 if (f.is_split) sum[k] = vi_mul(sum[k], scales[k % p.n_v].whole[i]);
                 total[k] = i == 0 ? sum[k] : vi_add(total[k], sum[k]);
             }
@@ -273,13 +287,19 @@ ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8
     UNROLL for (int k = 0; k < n_sums; k++) vf_store(to[k], acc[k]);
 }
 
-ALWAYS_INLINE void dot_quantized(format f, int T, const uint8_t *tile, const uint8_t *panel,
-                                 int n_cols, float *out)
+ALWAYS_INLINE void dot_all(format f, int T, const uint8_t *tile, const uint8_t *panel,
+                           const int32_t *shifts, int n_cols, float *out)
 {
     int n_t = T < TOKENS_AT_ONCE ? T : TOKENS_AT_ONCE, n_v = LANES == 8 ? 2 : 1;
     for (int h = 0; h < 64; h += 4 * LANES * n_v)
         UNROLL for (int t0 = 0; t0 < T; t0 += n_t)
-            dot_patch(f, (patch){T, t0, n_t, h, n_v, 0}, tile, panel, n_cols, out);
+            dot_patch(f, (patch){T, t0, n_t, h, n_v, 0}, tile, panel, shifts, n_cols, out);
+}
+
+ALWAYS_INLINE void dot_quantized(format f, int T, const uint8_t *tile, const uint8_t *panel,
+                                 int n_cols, float *out)
+{
+    dot_all(f, T, tile, panel, NULL, n_cols, out);
 }
 
 /* ---- float weights --------------------------------------------------------------------------- */
@@ -350,18 +370,25 @@ const lull_dot_fn LULL_AT_LEVEL(dot)[LULL_DTYPE_N][LULL_PANEL_SIZES] = {
 
 /* ---- wide tiles ------------------------------------------------------------------------------ */
 
-ALWAYS_INLINE void dot_wide(format f, lull_dtype t, const uint8_t *wide, int n_tiles,
-                            const uint8_t *panel, int n_cols, float *out)
+ALWAYS_INLINE void dot_wide(format packed, lull_dtype type, const uint8_t *wide, int n_tiles,
+                            const uint8_t *panel, int n_cols, uint8_t *work, float *out)
 {
     enum { T = LULL_PANEL_MAX, SUMS = T * LULL_TILE_ROWS };
-    size_t tile_bytes = lull_wide_tile_bytes(t, n_cols);
+    format f = wide_format(packed);
+    size_t tile_bytes = lull_wide_tile_bytes(type, n_cols);
+    int32_t *shifts = (int32_t *)work;
+    for (int b = 0; takes_offset(f) && b < n_cols / LULL_BLOCK_COLS; b++) {
+        const int32_t *neg = (const int32_t *)(panel + (size_t)(b * PANEL_BLOCK + PANEL_NEG) * T);
+        for (int h = 0; h < 1 + f.is_split; h++)
+            for (int t = 0; t < T; t++) shifts[(2 * b + h) * T + t] = shift_of(f, T, neg, h, t);
+    }
     int i = 0;
     /* Two tiles at once: what is loaded of the panel serves both. */
     for (; LANES == 16 && i + 2 <= n_tiles; i += 2, wide += 2 * tile_bytes, out += 2 * SUMS)
-        UNROLL for (int t0 = 0; t0 < T; t0 += T / 2) dot_patch(
-            wide_format(f), (patch){T, t0, T / 2, 0, 2, tile_bytes}, wide, panel, n_cols, out);
+        UNROLL for (int t0 = 0; t0 < T; t0 += T / 2)
+            dot_patch(f, (patch){T, t0, T / 2, 0, 2, tile_bytes}, wide, panel, shifts, n_cols, out);
     for (; i < n_tiles; i++, wide += tile_bytes, out += SUMS)
-        dot_quantized(wide_format(f), T, wide, panel, n_cols, out);
+        dot_all(f, T, wide, panel, shifts, n_cols, out);
 }
 
 #define WIDE(name)                                                                                 \
@@ -372,8 +399,7 @@ ALWAYS_INLINE void dot_wide(format f, lull_dtype t, const uint8_t *wide, int n_t
     static void dot_wide_##name(const uint8_t *wide, int n_tiles, const uint8_t *panel,            \
                                 int n_cols, uint8_t *work, float *out)                             \
     {                                                                                              \
-        (void)work;                                                                                \
-        dot_wide(FORMAT_##name, LULL_DTYPE_##name, wide, n_tiles, panel, n_cols, out);             \
+        dot_wide(FORMAT_##name, LULL_DTYPE_##name, wide, n_tiles, panel, n_cols, work, out);       \
     }
 WIDE(Q4_0)
 WIDE(Q4_1)
