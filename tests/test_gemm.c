@@ -268,28 +268,31 @@ static void test_dot_wide(void **state)
     for (lull_dtype t = 0; t < LULL_DTYPE_N; t++)
         for (int i = 0, n; k->wide && k->wide[t].widen && (n = columns(t, i)) > 0; i++)
             for (values x = 0; x < N_VALUES; x++) {
-                product p = product_new(t, n, PANEL, x == EQUAL ? EQUAL : ORDINARY, x);
+                product p[N_TILES]; /* the tiles of all, with the panel of the first */
                 size_t wide_bytes = lull_wide_tile_bytes(t, n);
                 guarded wide = guarded_new(N_TILES * wide_bytes, 0);
                 guarded work = guarded_new(lull_wide_work_bytes(n), 0);
                 guarded out =
                     guarded_new(N_TILES * LULL_PANEL_MAX * LULL_TILE_ROWS * sizeof(float), 0);
-                for (int tile = 0; tile < N_TILES; tile++)
-                    k->wide[t].widen(p.tile.data, n, wide.data + (size_t)tile * wide_bytes);
-                k->wide[t].dot(wide.data, N_TILES, p.panel.data, n, work.data, (float *)out.data);
-                float expected[LULL_PANEL_MAX * LULL_TILE_ROWS];
-                ref->dot[t][PANEL](p.tile.data, p.panel.data, n, expected);
-                for (int tile = 0; tile < N_TILES; tile++)
-                    expect_same(expected,
-                                (float *)out.data + tile * LULL_PANEL_MAX * LULL_TILE_ROWS,
-                                LULL_PANEL_MAX * LULL_TILE_ROWS, "%s, %d columns, tile %d",
-                                lull_dtype_info_of(t)->name, n, tile);
+                for (int tile = 0; tile < N_TILES; tile++) {
+                    p[tile] = product_new(t, n, PANEL, x == EQUAL ? EQUAL : ORDINARY, x);
+                    k->wide[t].widen(p[tile].tile.data, n, wide.data + (size_t)tile * wide_bytes);
+                }
+                k->wide[t].dot(wide.data, N_TILES, p[0].panel.data, n, work.data,
+                               (float *)out.data);
+                for (int tile = 0; tile < N_TILES; tile++) {
+                    float expected[LULL_PANEL_MAX * LULL_TILE_ROWS];
+                    ref->dot[t][PANEL](p[tile].tile.data, p[0].panel.data, n, expected);
+                    expect_same((float *)out.data + tile * LULL_PANEL_MAX * LULL_TILE_ROWS,
+                                expected, LULL_PANEL_MAX * LULL_TILE_ROWS,
+                                "%s, %d columns, tile %d", lull_dtype_info_of(t)->name, n, tile);
+                }
                 assert_true(guarded_is_whole(&wide) && guarded_is_whole(&work) &&
                             guarded_is_whole(&out));
                 guarded_free(&wide);
                 guarded_free(&work);
                 guarded_free(&out);
-                product_free(&p);
+                for (int tile = 0; tile < N_TILES; tile++) product_free(&p[tile]);
             }
 }
 
