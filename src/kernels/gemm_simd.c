@@ -29,7 +29,9 @@ ALWAYS_INLINE vi load_codes(format f, const uint8_t *group)
  * accumulators stay in memory, which costs a load and a store a block. */
 typedef struct patch {
     int T, t0, n_t, h, n_v;
-    size_t tile_bytes; /* from a tile to the next */
+    size_t tile_bytes;     /* from a tile to the next */
+    const int32_t *shifts; /* of a wide tile: what takes offsets off, [n_cols / 32][2][T] */
+    int is_wide;
 } patch;
 
 /* Where vector v of rows begins: bytes into the codes of a group, bytes into scales and the first of its
@@ -226,9 +228,8 @@ ALWAYS_INLINE int32_t shift_of(format f, int T, const int32_t *neg, int i, int t
     return f.offset * (f.is_split ? neg[i * T + t] : neg[t] + neg[T + t]);
 }
 
-/* shifts: those of all blocks, [n_cols / 32][2][T], if they were made before; or NULL. */
 ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8_t *panel,
-                             const int32_t *shifts, int n_cols, float *out)
+                             int n_cols, float *out)
 {
     int n_sums = p.n_t * p.n_v;
     float *to[PATCH_MAX];
@@ -248,10 +249,10 @@ ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8
                 load_super_scales(f, tile_of_rows(p, block, v), first_row(p, v), &scales[v]);
             block += f.super_bytes;
         }
-        if (!f.is_wide && p.t0 == 0 && p.h == 0) fetch_ahead(block, f.block_bytes);
+        if (!p.is_wide && p.t0 == 0 && p.h == 0) fetch_ahead(block, f.block_bytes);
         const float *s = (const float *)(px + PANEL_S * p.T) + p.t0, *sm = s + p.T;
         const int32_t *neg = (const int32_t *)(px + PANEL_NEG * p.T) + p.t0;
-        const int32_t *shift = shifts ? shifts + 2 * b * p.T + p.t0 : NULL;
+        const int32_t *shift = p.is_wide ? p.shifts + 2 * b * p.T + p.t0 : NULL;
         _Alignas(64) uint8_t room[8 * 64];
         const uint8_t *groups = widen_groups(f, p, block, room);
         vi total[PATCH_MAX];
@@ -269,8 +270,8 @@ ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8
             {
                 int t = k / p.n_v;
                 if (takes_offset(f))
-                    sum[k] = vi_add(sum[k], shifts ? vi_all_fours(shift + i * p.T + t)
-                                                   : vi_all(shift_of(f, p.T, neg, i, t)));
+                    sum[k] = vi_add(sum[k], p.is_wide ? vi_all_fours(shift + i * p.T + t)
+                                                      : vi_all(shift_of(f, p.T, neg, i, t)));
                 if (f.is_split) sum[k] = vi_mul(sum[k], scales[k % p.n_v].whole[i]);
                 total[k] = i == 0 ? sum[k] : vi_add(total[k], sum[k]);
             }
@@ -287,19 +288,20 @@ ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8
     UNROLL for (int k = 0; k < n_sums; k++) vf_store(to[k], acc[k]);
 }
 
-ALWAYS_INLINE void dot_all(format f, int T, const uint8_t *tile, const uint8_t *panel,
-                           const int32_t *shifts, int n_cols, float *out)
+/* One tile, patch by patch; p says what it has in common. */
+ALWAYS_INLINE void dot_tile(format f, patch p, const uint8_t *tile, const uint8_t *panel,
+                            int n_cols, float *out)
 {
-    int n_t = T < TOKENS_AT_ONCE ? T : TOKENS_AT_ONCE, n_v = LANES == 8 ? 2 : 1;
-    for (int h = 0; h < 64; h += 4 * LANES * n_v)
-        UNROLL for (int t0 = 0; t0 < T; t0 += n_t)
-            dot_patch(f, (patch){T, t0, n_t, h, n_v, 0}, tile, panel, shifts, n_cols, out);
+    p.n_t = p.T < TOKENS_AT_ONCE ? p.T : TOKENS_AT_ONCE;
+    p.n_v = LANES == 8 ? 2 : 1;
+    for (p.h = 0; p.h < 64; p.h += 4 * LANES * p.n_v)
+        UNROLL for (p.t0 = 0; p.t0 < p.T; p.t0 += p.n_t) dot_patch(f, p, tile, panel, n_cols, out);
 }
 
 ALWAYS_INLINE void dot_quantized(format f, int T, const uint8_t *tile, const uint8_t *panel,
                                  int n_cols, float *out)
 {
-    dot_all(f, T, tile, panel, NULL, n_cols, out);
+    dot_tile(f, (patch){.T = T}, tile, panel, n_cols, out);
 }
 
 /* ---- float weights --------------------------------------------------------------------------- */
@@ -382,13 +384,15 @@ ALWAYS_INLINE void dot_wide(format packed, lull_dtype type, const uint8_t *wide,
         for (int h = 0; h < 1 + f.is_split; h++)
             for (int t = 0; t < T; t++) shifts[(2 * b + h) * T + t] = shift_of(f, T, neg, h, t);
     }
+    patch p = {.T = T, .tile_bytes = tile_bytes, .shifts = shifts, .is_wide = 1};
     int i = 0;
     /* Two tiles at once: what is loaded of the panel serves both. */
+    p.n_t = T / 2;
+    p.n_v = 2;
     for (; LANES == 16 && i + 2 <= n_tiles; i += 2, wide += 2 * tile_bytes, out += 2 * SUMS)
-        UNROLL for (int t0 = 0; t0 < T; t0 += T / 2)
-            dot_patch(f, (patch){T, t0, T / 2, 0, 2, tile_bytes}, wide, panel, shifts, n_cols, out);
+        UNROLL for (p.t0 = 0; p.t0 < T; p.t0 += T / 2) dot_patch(f, p, wide, panel, n_cols, out);
     for (; i < n_tiles; i++, wide += tile_bytes, out += SUMS)
-        dot_all(f, T, wide, panel, shifts, n_cols, out);
+        dot_tile(f, p, wide, panel, n_cols, out);
 }
 
 #define WIDE(name)                                                                                 \
