@@ -523,6 +523,43 @@ static void test_full_disk(void **state)
     }
 }
 
+/* ---- huge pages ------------------------------------------------------------------------------ */
+
+/* The first run finds the map, the second starts the copy, a later one uses it; from then on the file does
+ * not matter. A model may end at any moment of it. */
+static void test_settle(void **state)
+{
+    (void)state;
+    empty_cache();
+    lull_model_core_free(load(MODEL, folder));
+    for (int n_runs = 0; n_runs < 3; n_runs++) {
+        lull_model_core *m = load(MODEL, folder);
+        for (int i = 0; i < n_runs; i++) lull_weights_settle(m);
+        lull_model_core_free(m);
+    }
+    lull_model_core *m = load(MODEL, folder);
+    assert_true(m->is_mapped);
+    lull_weights_settle(m);
+    assert_null(m->copy);
+    if (lull_memory_has_huge_pages()) {
+        lull_weights_settle(m);
+        assert_non_null(m->copy);
+        for (int i = 0; i < 10000 && m->is_mapped; i++) {
+            expect_right(m);
+            usleep(1000);
+            lull_weights_settle(m);
+        }
+        assert_false(m->is_mapped);
+        assert_null(m->copy);
+        flip(only_file("packs"), file_bytes(only_file("packs")) - 1);
+        lull_weights_settle(m);
+    } else {
+        print_message("no huge pages here: weights stay mapped\n");
+    }
+    expect_right(m);
+    lull_model_core_free(m);
+}
+
 /* ---- progress -------------------------------------------------------------------------------- */
 
 typedef struct progress {
@@ -576,6 +613,7 @@ int main(int argc, char **argv)
     add_test("digest by its definition", test_digest);
     add_test("cache: no folder", test_no_folder);
     add_test("cache: full disk", test_full_disk);
+    add_test("cache: from the map to huge pages", test_settle);
     add_test("progress and cancelling", test_progress);
     return _cmocka_run_group_tests("pack", check_tests, n_check_tests, start_cache, end_cache);
 }

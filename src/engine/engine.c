@@ -87,7 +87,7 @@ static lull_status find_cache(lull_model *m, const char *given, lull_error *err)
     return m->cache_dir ? LULL_OK : lull_fail(err, LULL_ENOMEM, "out of memory");
 }
 
-/* The tokenizer and its digest, which are made while weights are loaded: neither needs the other. */
+/* The tokenizer, which is made while weights are loaded: neither needs the other. */
 typedef struct tokenizer_work {
     lull_model *m;
     const lull_model_options *options;
@@ -96,17 +96,11 @@ typedef struct tokenizer_work {
     atomic_bool has_failed;
 } tokenizer_work;
 
-static lull_status make_tokenizer(lull_model *m, lull_error *err)
-{
-    lull_status st = lull_tokenizer_new(m->gguf, &m->tokenizer, err);
-    return st == LULL_OK ? lull_tokenizer_identify(m->gguf, &m->tokenizer_identity, err) : st;
-}
-
 static void *make_beside(void *user)
 {
     tokenizer_work *w = user;
     int n_rows = w->m->core->config.n_vocab, n_tokens;
-    w->status = make_tokenizer(w->m, &w->err);
+    w->status = lull_tokenizer_new(w->m->gguf, &w->m->tokenizer, &w->err);
     if (w->status == LULL_OK && (n_tokens = lull_tokenizer_n_vocab(w->m->tokenizer)) != n_rows)
         w->status = lull_fail(&w->err, LULL_ECORRUPT,
                               "%s: token_embd.weight has %d rows, the vocabulary %d tokens",
@@ -131,6 +125,7 @@ static lull_status load(lull_model *m, const lull_model_options *options, lull_e
     bool is_beside = pthread_create(&thread, NULL, make_beside, &w) == 0;
     if (!is_beside) make_beside(&w);
     lull_status st = lull_weights_load(m->core, m->device, &how, err);
+    if (st == LULL_OK) st = lull_tokenizer_identify(m->gguf, &m->tokenizer_identity, err);
     if (is_beside) pthread_join(thread, NULL);
     if (w.status != LULL_OK) {
         if (err) *err = w.err;
@@ -183,10 +178,12 @@ lull_status lull_model_open(const char *path, const lull_model_options *options,
     LULL_TRY(lull_gguf_open(path, &m->gguf, err));
     LULL_TRY(copy_string(m->gguf, "general.name", &m->name, err));
     LULL_TRY(copy_string(m->gguf, "tokenizer.chat_template", &m->template_text, err));
-    if (options->vocab_only)
-        LULL_TRY(make_tokenizer(m, err));
-    else
+    if (options->vocab_only) {
+        LULL_TRY(lull_tokenizer_new(m->gguf, &m->tokenizer, err));
+        LULL_TRY(lull_tokenizer_identify(m->gguf, &m->tokenizer_identity, err));
+    } else {
         LULL_TRY(open_core(m, options, err));
+    }
     LULL_TRY(lull_model_identify(m, err));
     m->load_ms = lull_clock_ms() - start;
 done:
@@ -293,12 +290,12 @@ lull_model_info lull_model_get_info(const lull_model *m)
     info.n_params = m->core->n_params;
     info.weight_bytes = info.decode_bytes = m->core->weight_bytes;
     info.kv_token_bytes = lull_kv_token_bytes(&m->core->kv);
-    /* The cast: a session that is made meanwhile may plan more work memory. */
+    /* The cast: a session that is made or runs meanwhile may plan more work memory or move weights. */
     pthread_mutex_lock((pthread_mutex_t *)&m->mutex);
     info.work_bytes = lull_device_work_bytes(m->device) + m->core->program.memory_bytes;
+    info.weights_are_mapped = m->core->is_mapped;
     pthread_mutex_unlock((pthread_mutex_t *)&m->mutex);
     info.weights_from_cache = m->core->is_from_cache;
-    info.weights_are_mapped = m->core->is_mapped;
     return info;
 }
 

@@ -235,6 +235,7 @@ static lull_status flush(pass *p, lull_error *err)
     lull_model *m = p->m;
     const lull_program *program = &m->core->program;
     if (p->n_rows == 0) return LULL_OK;
+    lull_weights_settle(m->core);
     lull_batch batch = {.n_rows = p->n_rows,
                         .tokens = m->row_tokens,
                         .pos = m->row_pos,

@@ -342,7 +342,7 @@ void lull_model_core_free(lull_model_core *m)
     if (!m) return;
     lull_program_fini(&m->program);
     lull_graph_free(m->graph);
-    lull_memory_release(m->packed, m->packed_bytes);
+    lull_weights_release(m);
     free(m->matrices);
     lull_arena_fini(&m->arena);
     lull_gguf_close(m->gguf);

@@ -6,7 +6,7 @@
  *   d_model   residual width   d_head  width of a head  d_ff      width of the feed-forward
  *   n_vocab   tokens           n_ctx   positions        n_window  positions a sliding layer sees
  *
- * A loaded model is immutable. */
+ * A loaded model is immutable, but for where its weights lie (lull_weights_settle). */
 #ifndef LULL_MODEL_MODEL_H
 #define LULL_MODEL_MODEL_H
 
@@ -33,7 +33,9 @@ typedef struct lull_matrix {
     size_t offset; /* of its tiles among all packed weights */
 } lull_matrix;
 
-/* Everything that is read-only for a model's life. */
+typedef struct lull_weights_copy lull_weights_copy;
+
+/* Everything that is read-only for a model's life, but for where weights are (lull_weights_settle). */
 typedef struct lull_model_core {
     lull_gguf *gguf;  /* owned */
     lull_arena arena; /* small objects: vectors, names, tables */
@@ -46,11 +48,13 @@ typedef struct lull_model_core {
     int n_matrices;
     uint64_t n_params;
     lull_digest weights_digest;
-    uint8_t *packed;       /* owned: a map of the cache, or anonymous memory */
-    size_t packed_bytes;   /* of the map or memory */
+    uint8_t *packed;     /* owned (lull_weights_release): a map of the cache, or anonymous memory */
+    size_t packed_bytes; /* of the map or memory */
     uint64_t weight_bytes; /* tiles alone */
     bool is_from_cache;    /* found there, not packed at this start */
     bool is_mapped;        /* a view of the cache's file; else in memory of our own */
+    int runs_to_copy; /* runs until mapped weights are copied; 0: they are not, or it has begun */
+    lull_weights_copy *copy; /* owned: under way; NULL: none */
 } lull_model_core;
 
 /* How weights are loaded. */
@@ -75,5 +79,10 @@ void lull_model_core_free(lull_model_core *m);
  * LULL_ECANCELLED. */
 LULL_NODISCARD lull_status lull_weights_load(lull_model_core *m, lull_device *device,
                                              const lull_load_options *options, lull_error *err);
+
+/* Call before each run, while nothing else uses the model: moves mapped weights to huge pages, where there
+ * are some, in steps that do not wait. The bytes stay what they are, lull_packed.data does not. */
+void lull_weights_settle(lull_model_core *m);
+void lull_weights_release(lull_model_core *m);
 
 #endif

@@ -6,9 +6,10 @@
  *
  * The cache holds nothing that cannot be made again. It is written beside its name and renamed;
  * every byte of it is checksummed and checked when it is mapped; whatever is wrong with it,
- * weights are packed anew, and when it cannot be written they stay in memory. */
-#include <errno.h>
+ * weights are packed anew, and when it cannot be written they stay in memory. Mapped weights move to
+ * huge pages after the first run. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 enum {
     PIECE_BYTES = 16 << 20, /* of a tensor, digested at a time */
     CHUNK_BYTES = 4 << 20,  /* of a pack file, under one checksum */
+    COPY_BYTES = 1 << 20,   /* of weights, copied at a time */
     PIECE_TILES = 64,       /* of a matrix, packed at a time */
     PACK_ALIGN = 4096,
     MAX_PATH = 4096
@@ -47,12 +49,17 @@ static uint64_t ceil_div64(uint64_t a, uint64_t b)
 
 /* Bytes [from, from + n) of a mapped file that were read once need not stay resident: the system
  * gives them back if they are read again. */
-static void drop_source(const lull_file_map *file, const uint8_t *from, size_t n)
+static void drop_mapped(const uint8_t *from, size_t n)
 {
     enum { SYSTEM_PAGE = 4096 };
     uintptr_t start = ((uintptr_t)from + SYSTEM_PAGE - 1) / SYSTEM_PAGE * SYSTEM_PAGE;
     uintptr_t end = ((uintptr_t)from + n) / SYSTEM_PAGE * SYSTEM_PAGE;
-    if (file->data && start < end) madvise((void *)start, end - start, MADV_DONTNEED);
+    if (start < end) madvise((void *)start, end - start, MADV_DONTNEED);
+}
+
+static void drop_source(const lull_file_map *file, const uint8_t *from, size_t n)
+{
+    if (file->data) drop_mapped(from, n);
 }
 
 typedef struct digest_piece {
@@ -256,28 +263,12 @@ static lull_status pack_all(lull_model_core *m, lull_device *device,
 
 typedef struct checksum_work {
     const uint8_t *data;
-    uint8_t *copy; /* where the bytes are read to first, from fd; NULL: they stay where they are */
-    int fd;
-    uint64_t offset; /* in the file */
     uint64_t n_bytes, n_chunks;
     lull_checksum *checksums;      /* to fill, or */
     const lull_checksum *expected; /* to compare with */
     atomic_ullong next;
     atomic_bool is_wrong;
 } checksum_work;
-
-static bool read_at(int fd, uint8_t *to, size_t n, uint64_t offset)
-{
-    while (n > 0) {
-        ssize_t n_read = pread(fd, to, n, (off_t)offset);
-        if (n_read < 0 && errno == EINTR) continue;
-        if (n_read <= 0) return false;
-        to += n_read;
-        n -= (size_t)n_read;
-        offset += (uint64_t)n_read;
-    }
-    return true;
-}
 
 static void checksum_chunks(void *ctx, int member, int n_members)
 {
@@ -287,12 +278,10 @@ static void checksum_chunks(void *ctx, int member, int n_members)
          (i = atomic_fetch_add(&w->next, 1)) < w->n_chunks && !atomic_load(&w->is_wrong);) {
         uint64_t at = i * CHUNK_BYTES,
                  n = w->n_bytes - at < CHUNK_BYTES ? w->n_bytes - at : CHUNK_BYTES;
-        const uint8_t *chunk = w->copy ? w->copy + at : w->data + at;
-        bool is_read = !w->copy || read_at(w->fd, w->copy + at, n, w->offset + at);
-        lull_checksum c = is_read ? lull_checksum_of(chunk, n) : (lull_checksum){0, 0};
+        lull_checksum c = lull_checksum_of(w->data + at, n);
         if (w->checksums)
             w->checksums[i] = c;
-        else if (!is_read || memcmp(&c, &w->expected[i], sizeof c) != 0)
+        else if (memcmp(&c, &w->expected[i], sizeof c) != 0)
             atomic_store(&w->is_wrong, true);
     }
 }
@@ -317,65 +306,53 @@ static lull_checksum header_checksum(const pack_header *h, const void *chunk_sum
     return lull_checksum_of(parts, sizeof parts);
 }
 
-static void use_data(lull_model_core *m, uint8_t *memory, size_t memory_bytes, size_t data_offset,
-                     bool is_mapped)
-{
-    m->packed = memory;
-    m->packed_bytes = memory_bytes;
-    m->is_mapped = is_mapped;
-    for (int i = 0; i < m->n_matrices; i++)
-        m->matrices[i]->packed.data = memory + data_offset + m->matrices[i]->offset;
-}
-
-/* Decoding reads all weights for every token. From a mapped file, whose pages are small, much of that
- * time goes into address translation (most of all in a virtual machine); so weights that leave room
- * for others are copied into huge pages while they are checked. */
-static bool is_copied(const lull_model_core *m)
+/* Whether weights may be in memory beside the cache's file, which leaves room for others. */
+static bool fits_twice(const lull_model_core *m)
 {
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     return lull_memory_has_huge_pages() && m->weight_bytes <= memory / 2;
 }
 
-/* Take the weights from the pack file if it is there and every byte of it is right. Bytes that are copied
- * are read, not mapped, which would fault in page by page and keep them resident twice. */
-static bool read_cached(lull_model_core *m, lull_device *device, const char *path)
+/* Use data [weight_bytes] in memory [memory_bytes], which is taken. */
+static void use_data(lull_model_core *m, uint8_t *memory, size_t memory_bytes, const uint8_t *data,
+                     bool is_mapped)
+{
+    lull_memory_release(m->packed, m->packed_bytes);
+    m->packed = memory;
+    m->packed_bytes = memory_bytes;
+    m->is_mapped = is_mapped;
+    for (int i = 0; i < m->n_matrices; i++)
+        m->matrices[i]->packed.data = data + m->matrices[i]->offset;
+}
+
+/* Map the weights if the pack file is there and every byte of it is right. */
+static bool map_cached(lull_model_core *m, lull_device *device, const char *path)
 {
     lull_file_map map;
     if (lull_file_map_open(path, &map, NULL) != LULL_OK) return false;
     pack_header want = expected_header(m), have;
     bool is_right = map.n_bytes == want.data_offset + want.data_bytes;
-    int fd = -1;
-    uint8_t *copy = NULL;
     if (is_right) {
         memcpy(&have, map.data, sizeof have);
         want.checksum = header_checksum(&want, map.data + sizeof have);
         is_right = memcmp(&have, &want, sizeof have) == 0;
     }
-    if (is_right && is_copied(m)) fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) copy = lull_memory_reserve(m->weight_bytes);
     if (is_right) {
         checksum_work w = {.data = map.data + want.data_offset,
-                           .copy = copy,
-                           .fd = fd,
-                           .offset = want.data_offset,
                            .n_bytes = want.data_bytes,
                            .n_chunks = want.n_chunks,
                            .expected = (const lull_checksum *)(map.data + sizeof have)};
         lull_device_parallel(device, checksum_chunks, &w);
         is_right = !atomic_load(&w.is_wrong);
     }
-    if (fd >= 0) close(fd);
-    if (is_right && !copy) {
-        use_data(m, (uint8_t *)(uintptr_t)map.data, map.n_bytes, want.data_offset, true);
-    } else {
-        lull_file_map_close(&map);
-        if (is_right)
-            use_data(m, copy, m->weight_bytes, 0, false);
-        else
-            lull_memory_release(copy, m->weight_bytes);
-    }
     m->is_from_cache = is_right;
-    return is_right;
+    if (!is_right) {
+        lull_file_map_close(&map);
+        return false;
+    }
+    use_data(m, (uint8_t *)(uintptr_t)map.data, map.n_bytes, map.data + want.data_offset, true);
+    m->runs_to_copy = fits_twice(m) ? 2 : 0;
+    return true;
 }
 
 static bool write_pack(const lull_model_core *m, lull_device *device, const char *path,
@@ -442,19 +419,96 @@ lull_status lull_weights_load(lull_model_core *m, lull_device *device,
     if (has_cache) {
         lull_digest_hex(&m->weights_digest, hex);
         snprintf(path + n, sizeof path - (size_t)n, "/%s-%d.pack", hex, LULL_PACK_VERSION);
-        if (read_cached(m, device, path)) return LULL_OK;
+        if (map_cached(m, device, path)) return LULL_OK;
     }
     uint8_t *data;
     st = pack_into_memory(m, device, options, &data, err);
     bool is_written = st == LULL_OK && has_cache && write_pack(m, device, path, data);
-    if (is_written && !is_copied(m)) {
+    if (is_written && !fits_twice(m)) {
         /* Never both in memory: if the cache cannot be read back, there is nothing but to pack
          * once more. */
         lull_memory_release(data, m->weight_bytes);
-        if (read_cached(m, device, path)) return LULL_OK;
+        if (map_cached(m, device, path)) return LULL_OK;
         st = pack_into_memory(m, device, options, &data, err);
     }
     if (st != LULL_OK) return st;
-    use_data(m, data, m->weight_bytes, 0, false);
+    use_data(m, data, m->weight_bytes, data, false);
     return LULL_OK;
+}
+
+/* ---- huge pages ------------------------------------------------------------------------------ */
+
+/* A mapped file lies in small pages, and decoding, which reads all weights for every token, may lose up to
+ * half of its time to address translation (most of all in a virtual machine). A copy in huge pages takes
+ * longer than all else at a start. So a thread makes it while the model runs from the map, and every run
+ * finds in it the matrices that are there by then. */
+struct lull_weights_copy {
+    pthread_t thread;
+    const uint8_t *from;
+    uint8_t *to; /* owned: [n_bytes] */
+    size_t n_bytes;
+    atomic_size_t n_copied;
+    atomic_bool is_stopped;
+    int n_used; /* matrices */
+};
+
+static void *copy_weights(void *user)
+{
+    lull_weights_copy *c = user;
+    for (size_t at = 0; at < c->n_bytes && !atomic_load(&c->is_stopped);) {
+        size_t n = c->n_bytes - at < COPY_BYTES ? c->n_bytes - at : COPY_BYTES;
+        memcpy(c->to + at, c->from + at, n);
+        at += n;
+        atomic_store(&c->n_copied, at);
+    }
+    return NULL;
+}
+
+static lull_weights_copy *start_copy(const lull_model_core *m)
+{
+    lull_weights_copy *c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    c->from = m->matrices[0]->packed.data;
+    c->n_bytes = m->weight_bytes;
+    c->to = lull_memory_reserve(c->n_bytes);
+    if (c->to && pthread_create(&c->thread, NULL, copy_weights, c) == 0) return c;
+    lull_memory_release(c->to, c->n_bytes);
+    free(c);
+    return NULL;
+}
+
+static void use_copied(lull_model_core *m)
+{
+    lull_weights_copy *c = m->copy;
+    size_t n_copied = atomic_load(&c->n_copied);
+    for (; c->n_used < m->n_matrices; c->n_used++) {
+        lull_matrix *matrix = m->matrices[c->n_used];
+        size_t n = (size_t)lull_packed_n_tiles(&matrix->packed) * matrix->packed.tile_bytes;
+        if (matrix->offset + n > n_copied) return;
+        drop_mapped(matrix->packed.data, n);
+        matrix->packed.data = c->to + matrix->offset;
+    }
+    pthread_join(c->thread, NULL);
+    use_data(m, c->to, c->n_bytes, c->to, false);
+    free(c);
+    m->copy = NULL;
+}
+
+void lull_weights_settle(lull_model_core *m)
+{
+    if (m->copy)
+        use_copied(m);
+    else if (m->runs_to_copy > 0 && --m->runs_to_copy == 0)
+        m->copy = start_copy(m); /* NULL: the map serves as well */
+}
+
+void lull_weights_release(lull_model_core *m)
+{
+    if (m->copy) {
+        atomic_store(&m->copy->is_stopped, true);
+        pthread_join(m->copy->thread, NULL);
+        lull_memory_release(m->copy->to, m->copy->n_bytes);
+        free(m->copy);
+    }
+    lull_memory_release(m->packed, m->packed_bytes);
 }

@@ -6,11 +6,22 @@
 #include "buffer.h"
 #include "merge.h"
 
-static const char space[3] = "\xe2\x96\x81"; /* U+2581 stands for a space */
+static const uint8_t space[3] = "\xe2\x96\x81"; /* U+2581 stands for a space */
 
 static bool is_space_at(const uint8_t *s, size_t n, size_t i)
 {
     return i + 3 <= n && memcmp(s + i, space, 3) == 0;
+}
+
+/* Where the next space begins at or after `from`; n: nowhere. */
+static size_t find_space(const uint8_t *s, size_t n, size_t from)
+{
+    while (from + 3 <= n && !is_space_at(s, n, from)) {
+        const uint8_t *lead = memchr(s + from + 1, space[0], n - from - 1);
+        if (!lead) return n;
+        from = (size_t)(lead - s);
+    }
+    return from + 3 <= n ? from : n;
 }
 
 void lull_spm_init(lull_spm *s, const lull_vocab *v, int32_t unknown)
@@ -23,12 +34,24 @@ void lull_spm_init(lull_spm *s, const lull_vocab *v, int32_t unknown)
         s->byte_ids[i] = lull_vocab_find(v, name, 6);
         if (s->byte_ids[i] < 0) s->byte_ids[i] = lull_vocab_find(v, &byte, 1);
     }
-    const uint8_t *end = v->bytes + v->start[v->n_tokens];
-    int id = 0;
-    for (const uint8_t *at = v->bytes; (at = memmem(at, (size_t)(end - at), space, 3)); at += 3) {
-        while (v->bytes + v->start[id + 1] <= at) id++;
-        if (at > v->bytes + v->start[id]) s->joins[at[-1]] = true;
+    for (int id = 0; id < v->n_tokens; id++) {
+        size_t n;
+        const uint8_t *bytes = lull_vocab_string(v, id, &n);
+        for (size_t k = 1; (k = find_space(bytes, n, k)) < n; k += 3) s->joins[bytes[k - 1]] = true;
     }
+}
+
+size_t lull_spm_decode(const uint8_t *s, size_t n, uint8_t *out)
+{
+    size_t n_out = 0;
+    for (size_t from = 0, at; from < n; from = at + 3) {
+        at = find_space(s, n, from);
+        memcpy(out + n_out, s + from, at - from);
+        n_out += at - from;
+        if (at == n) break;
+        out[n_out++] = ' ';
+    }
+    return n_out;
 }
 
 typedef struct word {

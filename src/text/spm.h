@@ -15,6 +15,9 @@ typedef struct lull_spm {
 
 void lull_spm_init(lull_spm *s, const lull_vocab *v, int32_t unknown);
 
+/* The text of a token's string s [n] to out: at most n bytes, whose number is returned. */
+size_t lull_spm_decode(const uint8_t *s, size_t n, uint8_t *out);
+
 /* Append the ids of plain text [n_bytes <= INT32_MAX / 3 - 1]; with_prefix puts a space in front.
  * LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_spm_encode(const lull_spm *s, const char *text, size_t n_bytes,

@@ -61,7 +61,7 @@ static int hex_digit(uint8_t c)
 /* What token i stands for in running text, to out: at most as many bytes as its string. */
 static size_t text_of(const lull_tokenizer *t, int32_t i, uint8_t *out)
 {
-    size_t n, n_out = 0;
+    size_t n;
     const uint8_t *s = lull_vocab_string(&t->vocab, i, &n);
     lull_token_type type = t->vocab.types[i];
     bool is_as_is =
@@ -71,19 +71,9 @@ static size_t text_of(const lull_tokenizer *t, int32_t i, uint8_t *out)
         return 1;
     }
     if (t->bpe && !is_as_is) return lull_bpe_decode(t->bpe, s, n, out);
-    if (t->bpe || is_as_is) {
-        memcpy(out, s, n);
-        return n;
-    }
-    for (size_t k = 0; k < n;) { /* U+2581 stands for a space */
-        if (s[k] == 0xe2 && k + 3 <= n && s[k + 1] == 0x96 && s[k + 2] == 0x81) {
-            out[n_out++] = ' ';
-            k += 3;
-        } else {
-            out[n_out++] = s[k++];
-        }
-    }
-    return n_out;
+    if (!is_as_is) return lull_spm_decode(s, n, out);
+    memcpy(out, s, n);
+    return n;
 }
 
 static lull_status write_texts(lull_tokenizer *t, lull_error *err)
