@@ -5,6 +5,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -523,6 +525,35 @@ static void test_full_disk(void **state)
     }
 }
 
+/* ---- memory given back ----------------------------------------------------------------------- */
+
+static atomic_uintptr_t last_given_back; /* the highest address */
+
+int __real_madvise(void *p, size_t n, int advice);
+int __wrap_madvise(void *p, size_t n, int advice);
+int __wrap_madvise(void *p, size_t n, int advice)
+{
+    uintptr_t end = (uintptr_t)p + n, last = atomic_load(&last_given_back);
+    if (advice == MADV_DONTNEED)
+        while (last < end && !atomic_compare_exchange_weak(&last_given_back, &last, end)) {
+        }
+    return __real_madvise(p, n, advice);
+}
+
+/* Packing gives back the file's pages, and none of what lies behind: the last tile is of fewer rows. */
+static void test_given_back(void **state)
+{
+    (void)state;
+    lull_model_core *m = open_core(LULL_TEST_MODELS "/tiny-odd.gguf");
+    const lull_file_map *file = lull_gguf_file(m->gguf);
+    uintptr_t start = (uintptr_t)file->data, end = start + file->n_bytes;
+    lull_load_options options = {.cache_dir = ""};
+    atomic_store(&last_given_back, start);
+    assert_int_equal(lull_weights_load(m, device, &options, NULL), LULL_OK);
+    assert_in_range(atomic_load(&last_given_back), start + file->n_bytes / 2, end);
+    lull_model_core_free(m);
+}
+
 /* ---- huge pages ------------------------------------------------------------------------------ */
 
 /* The first run finds the map, the second starts the copy, a later one uses it; from then on the file does
@@ -613,6 +644,7 @@ int main(int argc, char **argv)
     add_test("digest by its definition", test_digest);
     add_test("cache: no folder", test_no_folder);
     add_test("cache: full disk", test_full_disk);
+    add_test("packing gives back the file alone", test_given_back);
     add_test("cache: from the map to huge pages", test_settle);
     add_test("progress and cancelling", test_progress);
     return _cmocka_run_group_tests("pack", check_tests, n_check_tests, start_cache, end_cache);

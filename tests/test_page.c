@@ -197,6 +197,48 @@ static void test_pool_threads(void **state)
     lull_page_pool_free(pool);
 }
 
+enum { N_CHASE = 20000 };
+
+/* Find a page that everybody wants and nobody keeps, or make it. */
+static void *chase(void *arg)
+{
+    lull_page_pool *pool = arg;
+    lull_digest key = {{5}};
+    for (int round = 0; round < N_CHASE; round++) {
+        lull_page *page = lull_page_find(pool, &key);
+        if (!page) {
+            if (lull_page_pool_reserve(pool, 1, NULL) != LULL_OK) return arg;
+            page = lull_page_publish(pool, lull_page_new(pool), &key);
+        }
+        lull_page_release(pool, page);
+    }
+    return NULL;
+}
+
+/* A page whose last user leaves while another finds it is given up once: no page is handed out twice. */
+static void test_last_release(void **state)
+{
+    (void)state;
+    enum { N = 4, N_PAGES = 64 };
+    lull_page_pool *pool = new_pool();
+    lull_page_pool_keep(pool, 0);
+    pthread_t threads[N];
+    for (int i = 0; i < N; i++) assert_int_equal(pthread_create(&threads[i], NULL, chase, pool), 0);
+    for (int i = 0; i < N; i++) {
+        void *result;
+        pthread_join(threads[i], &result);
+        assert_null(result);
+    }
+    lull_page *pages[N_PAGES];
+    assert_int_equal(lull_page_pool_reserve(pool, N_PAGES, NULL), LULL_OK);
+    for (int i = 0; i < N_PAGES; i++) {
+        pages[i] = lull_page_new(pool);
+        for (int k = 0; k < i; k++) assert_ptr_not_equal(pages[i], pages[k]);
+    }
+    for (int i = 0; i < N_PAGES; i++) lull_page_release(pool, pages[i]);
+    lull_page_pool_free(pool);
+}
+
 /* ---- tables ---------------------------------------------------------------------------------- */
 
 static void check_table(const lull_page_table *t, size_t n_pages)
@@ -302,11 +344,11 @@ static void test_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layout),         cmocka_unit_test(test_layout_one_kind),
-        cmocka_unit_test(test_pool),           cmocka_unit_test(test_refcount),
-        cmocka_unit_test(test_unreserve),      cmocka_unit_test(test_pool_threads),
-        cmocka_unit_test(test_table),          cmocka_unit_test(test_table_shared),
-        cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_layout),       cmocka_unit_test(test_layout_one_kind),
+        cmocka_unit_test(test_pool),         cmocka_unit_test(test_refcount),
+        cmocka_unit_test(test_unreserve),    cmocka_unit_test(test_pool_threads),
+        cmocka_unit_test(test_last_release), cmocka_unit_test(test_table),
+        cmocka_unit_test(test_table_shared), cmocka_unit_test(test_without_memory),
     };
     return cmocka_run_group_tests(tests, make_layout, NULL);
 }

@@ -135,6 +135,22 @@ static void test_bpe(void **state)
     lull_tokenizer_free(t);
 }
 
+/* A name of an end that only a merge makes is no token: nothing is written behind the tokens' types. */
+static void test_merged_name(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"a", "b", NULL};
+    static const char *const merges[] = {"q z", "qz z", "<EO T>", NULL};
+    maker m = maker_new();
+    add_str(&m, "tokenizer.ggml.model", "gpt2");
+    add_strs(&m, tokens_key, tokens);
+    add_strs(&m, merges_key, merges);
+    lull_tokenizer *t = make_good(&m);
+    for (int32_t id = -1; id < 16; id++) assert_false(lull_tokenizer_is_eog(t, id));
+    EXPECT_IDS(t, "ab", 0, 0, 1);
+    lull_tokenizer_free(t);
+}
+
 /* Where words end beside damaged bytes: they are as U+FFFD, neither letter, number nor space. */
 static void test_damaged_words(void **state)
 {
@@ -553,12 +569,19 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_utf8),          cmocka_unit_test(test_spm),
-        cmocka_unit_test(test_bpe),           cmocka_unit_test(test_text_stays_text),
-        cmocka_unit_test(test_damaged_words), cmocka_unit_test(test_damaged_space),
-        cmocka_unit_test(test_first_merge),   cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_stream),        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_no_id),         cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_spm),
+        cmocka_unit_test(test_bpe),
+        cmocka_unit_test(test_merged_name),
+        cmocka_unit_test(test_text_stays_text),
+        cmocka_unit_test(test_damaged_words),
+        cmocka_unit_test(test_damaged_space),
+        cmocka_unit_test(test_first_merge),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_no_id),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  * cannot be seen in the result, since pieces are cut where the numerics class has no order (rows,
  * tiles of a matrix, heads, spans of attention). All work memory is planned once; nothing is
  * allocated while steps run. */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ enum {
     MAX_GROUP_ELEMS =
         12288,  /* … of all their elements, so that they stay in cache beside the page */
     PHASES = 2, /* claim counters a step */
-    MAX_STEPS = 8 * LULL_MAX_LAYERS,
+    MAX_STEPS = 8 * LULL_MAX_LAYERS + 8, /* of a layer, and around them */
     PIECES_PER_MEMBER = 8,
     WIDE_PIECES_PER_MEMBER = 4,
     TILES_BYTES = 256 << 10,        /* of a matrix that are multiplied by a panel in one go */
@@ -690,6 +691,7 @@ static void run_member(void *ctx, int member, int n_members)
 lull_status lull_device_run(lull_device *d, const lull_step *steps, int n_steps,
                             const lull_batch *batch)
 {
+    assert(n_steps <= MAX_STEPS);
     run r = {.d = d, .steps = steps, .n_steps = n_steps, .batch = batch};
     atomic_init(&r.stop_at, n_steps);
     for (int i = 0; i < n_steps * PHASES; i++)

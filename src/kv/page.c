@@ -290,10 +290,15 @@ void lull_page_retain(lull_page *page)
 
 void lull_page_release(lull_page_pool *p, lull_page *page)
 {
-    if (!page || atomic_fetch_sub_explicit(&page->n_refs, 1, memory_order_acq_rel) != 1) return;
+    if (!page) return;
+    int n = atomic_load_explicit(&page->n_refs, memory_order_relaxed);
+    while (n > 1)
+        if (atomic_compare_exchange_weak_explicit(&page->n_refs, &n, n - 1, memory_order_release,
+                                                  memory_order_relaxed))
+            return;
+    /* The count comes to 0 with the mutex held, as it leaves 0: whoever is last gives the page up, once. */
     pthread_mutex_lock(&p->mutex);
-    /* Between the count and the lock somebody may have found the page again, even released it. */
-    if (atomic_load_explicit(&page->n_refs, memory_order_acquire) == 0 && !page->is_idle) {
+    if (atomic_fetch_sub_explicit(&page->n_refs, 1, memory_order_acq_rel) == 1) {
         if (page->has_key && p->max_idle > 0) {
             link_idle(p, page);
             evict(p, p->max_idle);

@@ -223,8 +223,9 @@ static void pack_pieces(void *ctx, int member, int n_members)
         if (end > lull_packed_n_tiles(p)) end = lull_packed_n_tiles(p);
         size_t row_bytes = lull_dtype_bytes(p->dtype, (size_t)p->n_cols),
                n_bytes = (size_t)(end - tile) * p->tile_bytes;
-        const uint8_t *source = matrix->tensor->data + (size_t)tile * LULL_TILE_ROWS * row_bytes;
-        size_t n_rows_read = (size_t)((end - tile) * LULL_TILE_ROWS);
+        int first_row = tile * LULL_TILE_ROWS, end_row = end * LULL_TILE_ROWS;
+        if (end_row > p->n_rows) end_row = p->n_rows; /* the last tile may be of fewer */
+        const uint8_t *source = matrix->tensor->data + (size_t)first_row * row_bytes;
         for (; tile < end; tile++) {
             int row = tile * LULL_TILE_ROWS,
                 n_rows = p->n_rows - row < LULL_TILE_ROWS ? p->n_rows - row : LULL_TILE_ROWS;
@@ -232,7 +233,7 @@ static void pack_pieces(void *ctx, int member, int n_members)
                            n_rows, p->n_cols,
                            w->data + matrix->offset + (size_t)tile * p->tile_bytes);
         }
-        drop_source(lull_gguf_file(m->gguf), source, n_rows_read * row_bytes);
+        drop_source(lull_gguf_file(m->gguf), source, (size_t)(end_row - first_row) * row_bytes);
         uint64_t done = atomic_fetch_add(&w->done, n_bytes) + n_bytes;
         if (member == 0 && w->options->on_progress &&
             !w->options->on_progress(w->options->user, done, w->total))

@@ -73,9 +73,11 @@ static const char *const end_names[] = {
 static const char *const text_names[] = {"<|channel|>", "<|message|>", "<|start|>",
                                          "<|constrain|>"};
 
+/* The token of that name. What only merges make is a symbol behind the tokens, and has no type. */
 static int32_t find_name(const lull_vocab *v, const char *name)
 {
-    return lull_vocab_find(v, name, strlen(name));
+    int32_t id = lull_vocab_find(v, name, strlen(name));
+    return id < v->n_tokens ? id : -1;
 }
 
 static bool is_end_name(const lull_roles *r, const lull_vocab *v, const char *name)
