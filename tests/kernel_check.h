@@ -174,7 +174,7 @@ static lull_activations check_activations = LULL_ACTIVATIONS_8;
 UNUSED_FUNCTION static const lull_kernels *kernels_of(void **state)
 {
     lull_cpu_level level = *(const lull_cpu_level *)*state;
-    if (!lull_cpu_has(level)) {
+    if (!lull_cpu_enable(level)) {
         print_message("this machine has no %s\n", lull_cpu_level_name(level));
         skip();
     }

@@ -349,7 +349,7 @@ static int bench(void)
     static const int n_qs[] = {1, 3, 6, 12, 40};
     printf("10^9 multiply-adds a second over one page in cache\n%-12s", "queries x d");
     for (int l = 0; l < LULL_CPU_N_LEVELS; l++)
-        if (lull_cpu_has((lull_cpu_level)l)) printf("%12s", lull_cpu_level_name(l));
+        if (lull_cpu_enable((lull_cpu_level)l)) printf("%12s", lull_cpu_level_name(l));
     for (int d = 64; d <= 256; d *= 4)
         for (size_t i = 0; i < sizeof n_qs / sizeof *n_qs; i++) {
             printf("\n%4d x %-5d", n_qs[i], d);
@@ -359,7 +359,7 @@ static int bench(void)
                 hi[t] = PAGE;
             }
             for (int l = 0; l < LULL_CPU_N_LEVELS; l++) {
-                if (!lull_cpu_has((lull_cpu_level)l)) continue;
+                if (!lull_cpu_enable((lull_cpu_level)l)) continue;
                 bench_case b = {lull_kernels_of(l, LULL_ACTIVATIONS_8), n_qs[i], d,
                                 running_new(n_qs[i], (size_t)d)};
                 printf("%12.2f", 2e-9 * PAGE * d * n_qs[i] / time_call(bench_attend, &b));

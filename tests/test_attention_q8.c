@@ -414,12 +414,12 @@ static int bench(void)
     static page p;
     printf("microseconds a page and KV head, queries quantised too\n%-16s", "d, queries");
     for (int l = 0; l < LULL_CPU_N_LEVELS; l++)
-        if (lull_cpu_has((lull_cpu_level)l)) printf("%12s", lull_cpu_level_name(l));
+        if (lull_cpu_enable((lull_cpu_level)l)) printf("%12s", lull_cpu_level_name(l));
     for (int d = 64; d <= 256; d *= 4)
         for (int n_q = 1; n_q <= MAX_Q; n_q *= 4) {
             printf("\n%5d %9d ", d, n_q);
             for (int l = 0; l < LULL_CPU_N_LEVELS; l++) {
-                if (!lull_cpu_has((lull_cpu_level)l)) continue;
+                if (!lull_cpu_enable((lull_cpu_level)l)) continue;
                 bench_case b = {lull_kernels_of(l, LULL_ACTIVATIONS_8), n_q, d, running_new(n_q, d),
                                 &p};
                 fill_page(b.k, &p, d, ORDINARY);

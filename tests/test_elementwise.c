@@ -278,11 +278,11 @@ static int bench(void)
     fill(in_w, BENCH_N, ORDINARY);
     printf("10^9 elements a second, n = %d\n%-12s", BENCH_N, "");
     for (int l = 0; l < LULL_CPU_N_LEVELS; l++)
-        if (lull_cpu_has((lull_cpu_level)l)) printf("%12s", lull_cpu_level_name(l));
+        if (lull_cpu_enable((lull_cpu_level)l)) printf("%12s", lull_cpu_level_name(l));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         printf("\n%-12s", cases[i].name);
         for (int l = 0; l < LULL_CPU_N_LEVELS; l++) {
-            if (!lull_cpu_has((lull_cpu_level)l)) continue;
+            if (!lull_cpu_enable((lull_cpu_level)l)) continue;
             timed = lull_kernels_of(l, LULL_ACTIVATIONS_8);
             printf("%12.2f", BENCH_N * 1e-9 / time_call(cases[i].fn, NULL));
         }

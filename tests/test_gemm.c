@@ -3,6 +3,11 @@
  * arguments. */
 #include "kernel_check.h"
 
+#if defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "random_weights.h"
 
 enum { MAX_COLS = 4096 };
@@ -47,6 +52,33 @@ static void fill_with_outliers(float *x, size_t n)
         if (random_int(2)) x[b + 16 + (size_t)random_int(16)] *= factor;
     }
 }
+
+/* ---- levels ---------------------------------------------------------------------------------- */
+
+#if defined(__x86_64__)
+/* To look for levels, and to take the best or one that needs no leave, must not ask Linux for the use
+ * of tiles: that changes every thread of the process. To name AMX must. */
+static void test_levels_leave_process(void **state)
+{
+    (void)state;
+    enum { GET_XCOMP_PERM = 0x1022, XTILEDATA = 18 };
+    uint64_t features = 0;
+    lull_cpu_level level;
+    if (syscall(SYS_arch_prctl, GET_XCOMP_PERM, &features) != 0) skip();
+    if (features >> XTILEDATA & 1) skip(); /* whoever started this process has asked */
+    for (int i = 0; i < LULL_CPU_N_LEVELS; i++) (void)lull_cpu_has((lull_cpu_level)i);
+    assert_int_equal(lull_cpu_level_parse(NULL, &level, NULL), LULL_OK);
+    assert_int_equal(level, lull_cpu_best());
+    assert_int_equal(lull_cpu_level_parse("ref", &level, NULL), LULL_OK);
+    assert_int_equal(lull_cpu_level_parse("none such", &level, NULL), LULL_EINVAL);
+    assert_int_equal(syscall(SYS_arch_prctl, GET_XCOMP_PERM, &features), 0);
+    assert_int_equal(features >> XTILEDATA & 1, 0);
+    if (!lull_cpu_has(LULL_CPU_AMX)) return;
+    assert_int_equal(lull_cpu_level_parse("amx", &level, NULL), LULL_OK);
+    assert_int_equal(syscall(SYS_arch_prctl, GET_XCOMP_PERM, &features), 0);
+    assert_int_equal(features >> XTILEDATA & 1, 1);
+}
+#endif
 
 /* ---- quantiser ------------------------------------------------------------------------------- */
 
@@ -447,13 +479,13 @@ static int bench(void)
     printf("10^9 multiply-adds a second (and 10^9 bytes of weights a second) from cache\n%-14s",
            "type, tokens");
     for (int l = 0; l < LULL_CPU_N_LEVELS; l++)
-        if (lull_cpu_has((lull_cpu_level)l)) printf("%18s", lull_cpu_level_name(l));
+        if (lull_cpu_enable((lull_cpu_level)l)) printf("%18s", lull_cpu_level_name(l));
     for (lull_dtype t = 0; t < LULL_DTYPE_N; t++)
         for (int size = 0; size < LULL_PANEL_SIZES; size += LULL_PANEL_SIZES - 1) {
             product p = product_new(t, N_COLS, size, ORDINARY, ORDINARY);
             printf("\n%-6s %6d ", lull_dtype_info_of(t)->name, p.n_tokens);
             for (int l = 0; l < LULL_CPU_N_LEVELS; l++) {
-                if (!lull_cpu_has((lull_cpu_level)l)) continue;
+                if (!lull_cpu_enable((lull_cpu_level)l)) continue;
                 bench_case b = {lull_kernels_of(l, check_activations), &p, size};
                 double s = time_call(bench_dot, &b);
                 printf("%10.2f (%5.1f)", 1e-9 * N_COLS * LULL_TILE_ROWS * p.n_tokens / s,
@@ -474,6 +506,9 @@ static int bench(void)
 int main(int argc, char **argv)
 {
     if (check_start(argc, argv)) return bench();
+#if defined(__x86_64__)
+    add_test("levels are listed without asking for tiles", test_levels_leave_process);
+#endif
     add_test("quantize ref by its definition", test_quantize_definition);
     add_test("quantize ref against binary64", test_quantize_accuracy);
     add_test("dot ref against binary64", test_dot_exact);

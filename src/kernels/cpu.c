@@ -5,7 +5,6 @@
 #include <string.h>
 
 #if defined(__x86_64__)
-#include <asm/prctl.h>
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,10 +22,19 @@ static uint64_t saved_states(void)
 }
 
 /* The tile registers take 8 KiB of a thread's state: Linux (5.16 and later) wants to be asked before
- * they are used, once for all threads of the process. */
-static bool may_use_tiles(void)
+ * they are used, once for all threads of the process. From then on every thread's signal frames are
+ * so much larger, and alternate stacks too small for them are refused: so they are asked for only
+ * when the level is used, not when levels are listed. */
+enum { GET_XCOMP_SUPP = 0x1021, REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 };
+
+static bool are_tiles_to_be_had(void)
 {
-    enum { REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 };
+    uint64_t features = 0;
+    return syscall(SYS_arch_prctl, GET_XCOMP_SUPP, &features) == 0 && features >> XTILEDATA & 1;
+}
+
+static bool ask_for_tiles(void)
+{
     return syscall(SYS_arch_prctl, REQ_XCOMP_PERM, XTILEDATA) == 0;
 }
 
@@ -49,7 +57,7 @@ static void find_levels(bool has[LULL_CPU_N_LEVELS])
     has[LULL_CPU_AVX512] = true;
     has[LULL_CPU_AVX512VNNI] = c7 & bit_AVX512VNNI;
     bool has_tiles = (d7 & AMX_TILE) && (d7 & AMX_INT8) && (states & TILES) == TILES;
-    has[LULL_CPU_AMX] = has[LULL_CPU_AVX512VNNI] && has_tiles && may_use_tiles();
+    has[LULL_CPU_AMX] = has[LULL_CPU_AVX512VNNI] && has_tiles && are_tiles_to_be_had();
 }
 
 void lull_cpu_brand(char *buf, int cap)
@@ -111,6 +119,15 @@ bool lull_cpu_has(lull_cpu_level level)
     return has[level];
 }
 
+bool lull_cpu_enable(lull_cpu_level level)
+{
+    if (!lull_cpu_has(level)) return false;
+#if defined(__x86_64__)
+    if (level == LULL_CPU_AMX) return ask_for_tiles();
+#endif
+    return true;
+}
+
 lull_cpu_level lull_cpu_best(void)
 {
     lull_cpu_level best = LULL_CPU_REF;
@@ -151,6 +168,11 @@ lull_status lull_cpu_level_parse(const char *name, lull_cpu_level *out, lull_err
             return lull_fail(err, LULL_EUNSUPPORTED,
                              "CPU level %s is not available here; there are %s", name, names);
         }
+        if (!lull_cpu_enable((lull_cpu_level)i))
+            return lull_fail(err, LULL_EUNSUPPORTED,
+                             "Linux refuses CPU level %s to this process: a thread's alternate "
+                             "signal stack may be too small",
+                             name);
         *out = (lull_cpu_level)i;
         return LULL_OK;
     }

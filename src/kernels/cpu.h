@@ -15,7 +15,7 @@ typedef enum lull_cpu_level {
     LULL_CPU_AVXVNNI,    /* AVX2 + AVX-VNNI; processors of AVX-512 may lack it */
     LULL_CPU_AVX512,     /* AVX2 + AVX-512 F, BW, DQ, VL */
     LULL_CPU_AVX512VNNI, /* + AVX-512 VNNI */
-    LULL_CPU_AMX,        /* + AMX INT8, when the kernel gives leave to use it; only by name */
+    LULL_CPU_AMX,        /* + AMX INT8, where Linux gives leave to use it; only by name */
 #elif defined(__aarch64__)
     LULL_CPU_NEON, /* NEON with dot products (FEAT_DotProd) */
 #endif
@@ -25,14 +25,19 @@ typedef enum lull_cpu_level {
 /* Whether this machine has a level; every machine has LULL_CPU_REF. */
 bool lull_cpu_has(lull_cpu_level level);
 
+/* Before the kernels of a level run, unless it is what lull_cpu_level_parse or lull_cpu_best gave:
+ * false where the machine lacks it or the system refuses. For AMX this asks Linux for the use of
+ * tiles, for all threads of the process and for good. May be called again. */
+bool lull_cpu_enable(lull_cpu_level level);
+
 /* The one that is used unless another is named: the last that this machine has, but for AMX, whose tile
  * unit loses to VNNI what its sums take on their way to the vectors, block by block (docs/performance.md). */
 lull_cpu_level lull_cpu_best(void);
 const char *lull_cpu_level_name(lull_cpu_level level);
 
-/* The level for a name; NULL or "" means the best here.
+/* The level for a name, enabled; NULL or "" means the best here.
  *   LULL_EINVAL       no such level (the names are listed)
- *   LULL_EUNSUPPORTED this machine lacks it */
+ *   LULL_EUNSUPPORTED this machine lacks it, or the system does not let it be used */
 LULL_NODISCARD lull_status lull_cpu_level_parse(const char *name, lull_cpu_level *out,
                                                 lull_error *err);
 

@@ -236,8 +236,8 @@ typedef struct lull_kernels {
     lull_attend_q8_fn attend_q8;
 } lull_kernels;
 
-/* The table of a level for activations of 8 or 16 bits; static, never NULL for a level that
- * lull_cpu_level_parse accepts. */
+/* The table of a level for activations of 8 or 16 bits; static, never NULL. Its kernels run where
+ * lull_cpu_enable (cpu.h) says so. */
 const lull_kernels *lull_kernels_of(lull_cpu_level level, lull_activations activations);
 
 /* exp of the class, for what is not a kernel (sampling). */
