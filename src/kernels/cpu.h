@@ -1,5 +1,5 @@
 /* CPU levels: which instructions the kernels may use. Detected from what the processor has and the
- * operating system saves; lowered by name. All levels compute the same bits (docs/numerics.md). */
+ * operating system saves; chosen by name. All levels compute the same bits (docs/numerics.md). */
 #ifndef LULL_KERNELS_CPU_H
 #define LULL_KERNELS_CPU_H
 
@@ -7,7 +7,7 @@
 
 #include "error.h"
 
-/* Those of the architecture compiled for, from slow to fast. */
+/* Those of the architecture compiled for, in the order of the instructions that they need. */
 typedef enum lull_cpu_level {
     LULL_CPU_REF, /* plain C: the specification */
 #if defined(__x86_64__)
