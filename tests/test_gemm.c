@@ -19,25 +19,25 @@ static bool is_float_type(lull_dtype t)
     return t == LULL_DTYPE_F32 || t == LULL_DTYPE_F16 || t == LULL_DTYPE_BF16;
 }
 
-static bool is_wide(void)
+static bool has_16_bits(void)
 {
     return check_activations == LULL_ACTIVATIONS_16;
 }
 
 static size_t panel_block_bytes(int n_tokens)
 {
-    return (size_t)n_tokens * (is_wide() ? LULL_PANEL16_BLOCK : LULL_PANEL_BLOCK);
+    return (size_t)n_tokens * (has_16_bits() ? LULL_PANEL16_BLOCK : LULL_PANEL_BLOCK);
 }
 
 /* Where a block's scales begin, and what follows them, in bytes times n_tokens. */
 static int panel_s(void)
 {
-    return is_wide() ? LULL_PANEL16_S : LULL_PANEL_S;
+    return has_16_bits() ? LULL_PANEL16_S : LULL_PANEL_S;
 }
 
 static int panel_neg(void)
 {
-    return is_wide() ? LULL_PANEL16_NEG : LULL_PANEL_NEG;
+    return has_16_bits() ? LULL_PANEL16_NEG : LULL_PANEL_NEG;
 }
 
 static guarded panel_new(int n_tokens, int n_cols)
@@ -158,7 +158,7 @@ static quantized quantize_block(const float *x)
         return out;
     }
     if (a < 0x1p-110f) return out;
-    bool is_flat = 128.0f * g >= a && !is_wide();
+    bool is_flat = 128.0f * g >= a && !has_16_bits();
     float r = is_flat ? 127.0f / g : 16256.0f / a;
     out.s = is_flat ? g / 127.0f : a / 16256.0f;
     for (int i = 0; i < 32; i++) out.q[i] = (int)rintf(x[i] * r);
@@ -169,7 +169,7 @@ static quantized quantize_block(const float *x)
 static int high_of(const uint8_t *block, int T, int t, int i, const quantized *want, bool *has_high)
 {
     *has_high = true;
-    if (is_wide()) return ((const int8_t *)block)[LULL_PANEL16_HIGH * T + 32 * t + i];
+    if (has_16_bits()) return ((const int8_t *)block)[LULL_PANEL16_HIGH * T + 32 * t + i];
     int half = i / 16;
     const int8_t *high = (const int8_t *)block + LULL_PANEL_HIGH * T + 4 * (half * T + t);
     const int32_t *group = (const int32_t *)(block + LULL_PANEL_GROUP * T) + half * T + t;
@@ -457,7 +457,7 @@ static void test_quantize_accuracy(void **state)
                 a = fmax(a, x);
                 if (i / 4 != block.group[i / 16]) g = fmax(g, x);
             }
-            double step = is_wide() ? a / 16256 : fmax(g / 127, a / 16256);
+            double step = has_16_bits() ? a / 16256 : fmax(g / 127, a / 16256);
             for (int i = 0; i < 32; i++)
                 expect_near(block.q[i] * (double)block.s, (double)row[b + i],
                             step * 0.5 + 4 * EPS * fabs((double)row[b + i]), "%s",
@@ -536,5 +536,5 @@ int main(int argc, char **argv)
     add_level_tests("dot", test_dot);
     add_level_tests("dot alone", test_dot_alone);
     add_level_tests("dot wide", test_dot_wide);
-    return check_run(is_wide() ? "gemm, activations of 16 bits" : "gemm");
+    return check_run(has_16_bits() ? "gemm, activations of 16 bits" : "gemm");
 }
