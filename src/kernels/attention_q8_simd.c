@@ -134,11 +134,6 @@ void LULL_AT_LEVEL(query_q8)(const float *q, int d, uint8_t *record)
 
 /* ---- attending ------------------------------------------------------------------------------- */
 
-ALWAYS_INLINE void fetch(const uint8_t *p, int n)
-{
-    UNROLL for (int i = 0; i < n; i += 64) __builtin_prefetch(p + i, 0, 2);
-}
-
 /* s[n][64] for n queries. */
 ALWAYS_INLINE void scores(int n, const lull_attend_q8_args *a, const uint8_t *queries,
                           float s[][PAGE])
@@ -162,7 +157,7 @@ ALWAYS_INLINE void scores(int n, const lull_attend_q8_args *a, const uint8_t *qu
             for (int g = b * (COLS / 4); g < (b + 1) * (COLS / 4); g++) {
                 vi key[WIDTH];
                 size_t at = (size_t)(g * PAGE + j) * 4;
-                fetch(a->next_k + at, STEP * 4);
+                prefetch(a->next_k + at, STEP * 4);
                 UNROLL for (int w = 0; w < WIDTH; w++) key[w] =
                     load_key(a->k + at + (size_t)(4 * w * LANES));
                 UNROLL for (int t = 0; t < n; t++)
@@ -252,7 +247,7 @@ ALWAYS_INLINE void sums(int n, const lull_attend_q8_args *a, int b, int from, in
         for (int g = from; g < end; g++) {
             vi value[WIDTH];
             size_t at = (size_t)(g * a->d + i) * 4;
-            fetch(a->next_v + at, WIDTH * LANES * 4);
+            prefetch(a->next_v + at, WIDTH * LANES * 4);
             UNROLL for (int v = 0; v < WIDTH; v++) value[v] =
                 vi_load(a->v + at + (size_t)(4 * v * LANES));
             UNROLL for (int t = 0; t < n; t++)
@@ -295,8 +290,8 @@ ALWAYS_INLINE void attend_group(int n, const lull_attend_q8_args *a, int t0)
     /* The weights of a block wait for divisions; meanwhile those of the block before are used. */
     for (int b = 0; b <= d / COLS; b++) {
         if (b < d / COLS) {
-            fetch(a->next_k + (size_t)d * PAGE + 2 * PAGE * b, 2 * PAGE);
-            fetch(a->next_v + (size_t)d * PAGE + 2 * PAGE * b, 2 * PAGE);
+            prefetch(a->next_k + (size_t)d * PAGE + 2 * PAGE * b, 2 * PAGE);
+            prefetch(a->next_v + (size_t)d * PAGE + 2 * PAGE * b, 2 * PAGE);
             split_weights(n, s, scales + b * PAGE, &w[b % 2]);
         }
         if (b > 0)

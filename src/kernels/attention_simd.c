@@ -45,11 +45,6 @@ ALWAYS_INLINE vf load_plane(plane p, int is_wide, size_t i)
     return is_wide ? vf_load(p.wide + i) : vf_from_half(p.half + i);
 }
 
-ALWAYS_INLINE void fetch(const uint16_t *p, int n)
-{
-    UNROLL for (int i = 0; i < n; i += 32) __builtin_prefetch(p + i, 0, 2);
-}
-
 /* s[n][64]: the chain over the head dimension for n queries at all positions. */
 ALWAYS_INLINE void scores(int n, int is_wide, const float *q, size_t q_stride, plane k, int d,
                           float s[][PAGE])
@@ -60,7 +55,7 @@ ALWAYS_INLINE void scores(int n, int is_wide, const float *q, size_t q_stride, p
             vf_zero();
         for (int i = 0; i < d; i++) {
             vf key[WIDTH];
-            if (!is_wide) fetch(k.next + i * PAGE + j, STEP);
+            if (!is_wide) prefetch(k.next + i * PAGE + j, STEP * 2);
             UNROLL for (int w = 0; w < WIDTH; w++) key[w] =
                 load_plane(k, is_wide, (size_t)(i * PAGE + j + w * LANES));
             UNROLL for (int t = 0; t < n; t++)
@@ -84,7 +79,7 @@ ALWAYS_INLINE void sums(int n, int width, int is_wide, float p[][PAGE], const fl
         vf_mul(vf_load(o + (size_t)t * o_stride + i + w * LANES), vf_all(c[t]));
     for (int j = lo; j < hi; j++) {
         vf value[WIDTH];
-        if (!is_wide) fetch(v.next + j * d + i, width * LANES);
+        if (!is_wide) prefetch(v.next + j * d + i, width * LANES * 2);
         UNROLL for (int w = 0; w < width; w++) value[w] =
             load_plane(v, is_wide, (size_t)(j * d + i + w * LANES));
         UNROLL for (int t = 0; t < n; t++)

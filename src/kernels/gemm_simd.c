@@ -249,7 +249,7 @@ ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8
                 load_super_scales(f, tile_of_rows(p, block, v), first_row(p, v), &scales[v]);
             block += f.super_bytes;
         }
-        if (!p.is_wide && p.t0 == 0 && p.h == 0) fetch_ahead(block, f.block_bytes);
+        if (!p.is_wide && p.t0 == 0 && p.h == 0) prefetch(block + AHEAD_BYTES, f.block_bytes);
         const float *s = (const float *)(px + PANEL_S * p.T) + p.t0, *sm = s + p.T;
         const int32_t *neg = (const int32_t *)(px + PANEL_NEG * p.T) + p.t0;
         const int32_t *shift = p.is_wide ? p.shifts + 2 * b * p.T + p.t0 : NULL;

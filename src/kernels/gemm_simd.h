@@ -28,16 +28,6 @@ typedef struct format {
 #define FORMAT_Q5_K ((format){5, 0, 320, 352, 64, 0, 1, 1, 0, 0})
 #define FORMAT_Q6_K ((format){6, 32, 384, 416, 32, 0, 1, 0, 1, 0})
 
-/* Tiles come from memory one after another, but processors that follow a stream stop at the end of each
- * 4 KiB, and a short stream is over before they have come to speed: what will be read is fetched ahead, past
- * the end of the tile. Into the second-level cache: the first is too small for what is under way. */
-enum { AHEAD_BYTES = 8192 };
-
-ALWAYS_INLINE void fetch_ahead(const uint8_t *p, int n_bytes)
-{
-    UNROLL for (int i = 0; i < n_bytes; i += 64) __builtin_prefetch(p + AHEAD_BYTES + i, 0, 2);
-}
-
 /* Column group j, 0..7, of the rows at lane offset h (bytes): V_j of pack.h, codes widened to
  * bytes. */
 ALWAYS_INLINE vi load_group(format f, const uint8_t *block, int h, int j)
@@ -86,7 +76,7 @@ ALWAYS_INLINE void widen_tile(format f, const uint8_t *tile, int n_cols, uint8_t
             tile += f.super_bytes;
             wide += w.super_bytes;
         }
-        fetch_ahead(tile, f.block_bytes);
+        prefetch(tile + AHEAD_BYTES, f.block_bytes);
         for (int h = 0; h < 64; h += 4 * LANES)
             UNROLL for (int j = 0; j < 8; j++)
                 vi_save(wide + h + 64 * j, load_group(f, tile, h, j));

@@ -23,9 +23,7 @@ ALWAYS_INLINE uint32_t vi_fold(vi a)
 }
 
 /* Two streams, a half each: one alone leaves prefetchers idle, and streams within a page get in
- * each other's way. Both are fetched ahead, as matrices are (gemm_simd.h). */
-enum { AHEAD_BYTES = 8192 };
-
+ * each other's way. Both are fetched ahead, as matrices are. */
 uint32_t LULL_AT_LEVEL(roof_read)(const uint8_t *p, size_t n_bytes)
 {
     enum { N_SUMS = 4 };
@@ -36,8 +34,8 @@ uint32_t LULL_AT_LEVEL(roof_read)(const uint8_t *p, size_t n_bytes)
         UNROLL for (size_t k = 0; k < N_SUMS; k++)
         {
             if (k * sizeof(vi) % 64 == 0) {
-                __builtin_prefetch(p + AHEAD_BYTES + i + k * sizeof(vi), 0, 2);
-                __builtin_prefetch(q + AHEAD_BYTES + i + k * sizeof(vi), 0, 2);
+                prefetch(p + AHEAD_BYTES + i + k * sizeof(vi), 64);
+                prefetch(q + AHEAD_BYTES + i + k * sizeof(vi), 64);
             }
             sums[2 * k] = vi_add(sums[2 * k], vi_load(p + i + k * sizeof(vi)));
             sums[2 * k + 1] = vi_add(sums[2 * k + 1], vi_load(q + i + k * sizeof(vi)));
@@ -105,7 +103,8 @@ uint32_t LULL_AT_LEVEL(roof_multiply)(size_t n_rounds)
                 OPAQUE(pairs[k]);
             }
         }
-        UNROLL for (int k = 0; k < N_SUMS; k++) sums[k] = vi_add(sums[k], vi_widen_pairs(pairs[k], 1));
+        UNROLL for (int k = 0; k < N_SUMS; k++) sums[k] =
+            vi_add(sums[k], vi_widen_pairs(pairs[k], 1));
     }
     UNROLL for (int k = 1; k < N_SUMS; k++) sums[0] = vi_add(sums[0], sums[k]);
     return vi_fold(sums[0]);

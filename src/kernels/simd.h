@@ -19,6 +19,18 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* Fetch what will be read, a line at a time, into the second-level cache: the first is too small for
+ * what is under way. n_bytes is a constant. */
+ALWAYS_INLINE void prefetch(const void *p, int n_bytes)
+{
+    UNROLL for (int i = 0; i < n_bytes; i += 64) __builtin_prefetch((const uint8_t *)p + i, 0, 2);
+}
+
+/* How far ahead matrices are fetched, and what reads for the roof that they are held against. Tiles come
+ * from memory one after another, but processors that follow a stream stop at the end of each 4 KiB, and
+ * a short stream is over before they have come to speed: this goes past the end of a tile. */
+enum { AHEAD_BYTES = 8192 };
+
 #if defined(__ARM_FEATURE_DOTPROD)
 
 #include "simd_neon.h"
