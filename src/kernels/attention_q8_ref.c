@@ -63,15 +63,11 @@ void lull_query_q8_ref(const float *q, int d, uint8_t *record)
 {
     int8_t *high = (int8_t *)record, *low = high + d;
     int32_t *shift = (int32_t *)(record + 2 * d);
-    float a = 0, r = 0, s = 0;
+    float a = 0;
     for (int i = 0; i < d; i++) a = fabsf(q[i]) > a || q[i] != q[i] ? fabsf(q[i]) : a;
-    bool is_ordinary = a >= 0x1p-110f && a <= 0x1.fffffep127f;
-    if (is_ordinary) {
-        r = 16256.0f / a;
-        s = a / 16256.0f;
-    } else if (!(a < 0x1p-110f)) {
-        s = a;
-    }
+    bool is_ordinary = lull_is_ordinary(a);
+    float r = is_ordinary ? LULL_TWO_PLANES_MAX / a : 0;
+    float s = is_ordinary ? a / LULL_TWO_PLANES_MAX : lull_odd_scale(a);
     for (int b = 0; b < d / COLS; b++) {
         int32_t sum = 0;
         for (int i = b * COLS; i < (b + 1) * COLS; i++) {

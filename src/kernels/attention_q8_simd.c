@@ -106,13 +106,13 @@ void LULL_AT_LEVEL(query_q8)(const float *q, int d, uint8_t *record)
     for (int i = 0; i < d; i += LANES)
         top = vi_max(top, vi_and(vf_bits(vf_load(q + i)), vi_all(0x7fffffff)));
     int32_t bits = vi_top(top);
-    float a, r = 0, s = 0;
+    float a, r, s;
     memcpy(&a, &bits, sizeof a);
-    if (a >= 0x1p-110f && a <= 0x1.fffffep127f) {
-        r = 16256.0f / a;
-        s = a / 16256.0f;
-    } else if (!(a < 0x1p-110f)) {
-        s = a;
+    if (lull_is_ordinary(a)) {
+        r = LULL_TWO_PLANES_MAX / a;
+        s = a / LULL_TWO_PLANES_MAX;
+    } else {
+        s = lull_odd_scale(a);
         memset(record, 0, 2 * (size_t)d);
         memset(shift, 0, sizeof *shift * (size_t)(d / COLS));
         memcpy(shift + d / COLS, &s, sizeof s);

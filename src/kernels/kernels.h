@@ -8,6 +8,7 @@
 #ifndef LULL_KERNELS_KERNELS_H
 #define LULL_KERNELS_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -60,6 +61,20 @@ enum {
     LULL_PANEL16_NEG = 72,
     LULL_PANEL16_BLOCK = 80
 };
+
+/* The largest q in two planes: 128 · 127. */
+#define LULL_TWO_PLANES_MAX 16256.0f
+
+/* Whether a block, or a query of attention, with a for its largest |x| is quantised. If not, all q are 0
+ * and its s is lull_odd_scale(a). */
+static inline bool lull_is_ordinary(float a)
+{
+    return a >= 0x1p-110f && a <= 0x1.fffffep127f;
+}
+static inline float lull_odd_scale(float a)
+{
+    return a < 0x1p-110f ? 0.0f : a; /* a NaN stays one */
+}
 
 enum { LULL_PANEL_MAX = 12, LULL_PANEL_SIZES = 4 };
 

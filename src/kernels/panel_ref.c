@@ -22,12 +22,7 @@ static int top_of_4(const uint32_t *a, uint32_t *rest)
 void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t *panel)
 {
     for (int b = 0; b < n / LULL_BLOCK_COLS; b++, x += LULL_BLOCK_COLS) {
-        uint8_t *block = panel + (size_t)b * PANEL_BLOCK * (size_t)n_tokens;
-        int8_t *low = (int8_t *)block + 32 * t;
-        int8_t *high = (int8_t *)block + PANEL_HIGH * n_tokens + 4 * t;
-        int32_t *group = (int32_t *)(block + LULL_PANEL_GROUP * n_tokens) + t;
-        float *s = (float *)(block + PANEL_S * n_tokens) + t;
-        int32_t *neg = (int32_t *)(block + PANEL_NEG * n_tokens) + t;
+        panel_slot slot = panel_slot_at(panel, b, n_tokens, t);
         /* The magnitude bits of floats order as integers, with NaN above infinity above all else. */
         uint32_t u[LULL_BLOCK_COLS], largest[8], rest[2];
         for (int i = 0; i < LULL_BLOCK_COLS; i++) {
@@ -44,36 +39,30 @@ void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t
         float a, g;
         memcpy(&a, &a_bits, 4);
         memcpy(&g, rest[0] > rest[1] ? &rest[0] : &rest[1], 4);
-        for (int h = 0; h < 2; h++) group[h * n_tokens] = 64 * top[h];
-        if (!(a >= 0x1p-110f && a <= 0x1.fffffep127f)) {
-            memset(low, 0, LULL_BLOCK_COLS);
-            for (int h = 0; h < 2; h++) {
-                memset(high + 4 * h * n_tokens, 0, 4);
-                neg[h * n_tokens] = 0;
-            }
-            s[0] = a >= 0x1p-110f || a != a ? a : 0;
-            s[n_tokens] = 0;
+        for (int h = 0; h < 2; h++) slot.group[h * n_tokens] = 64 * top[h];
+        if (!lull_is_ordinary(a)) {
+            panel_slot_clear(slot, n_tokens, a);
             continue;
         }
         bool is_flat = 128.0f * g >= a;
-        float r = is_flat ? 127.0f / g : 16256.0f / a;
+        float r = is_flat ? 127.0f / g : LULL_TWO_PLANES_MAX / a;
         int32_t q[LULL_BLOCK_COLS], sum[2] = {0, 0};
         for (int i = 0; i < LULL_BLOCK_COLS; i++) q[i] = (int32_t)rintf(x[i] * r);
         for (int i = 0; i < 16; i++) {
             sum[0] += q[i];
             sum[1] += q[16 + i];
         }
-        for (int i = 0; i < LULL_BLOCK_COLS; i++) low[i] = (int8_t)q[i];
+        for (int i = 0; i < LULL_BLOCK_COLS; i++) slot.low[i] = (int8_t)q[i];
         for (int h = 0; h < 2; h++) {
             for (int i = 0; i < 4; i++) {
                 int32_t v = q[4 * top[h] + i], v_high = (v + 64) >> 7;
-                high[4 * h * n_tokens + i] = (int8_t)v_high;
-                low[4 * top[h] + i] = (int8_t)(v - 128 * v_high);
+                slot.high[4 * h * n_tokens + i] = (int8_t)v_high;
+                slot.low[4 * top[h] + i] = (int8_t)(v - 128 * v_high);
             }
-            neg[h * n_tokens] = -sum[h];
+            slot.neg[h * n_tokens] = -sum[h];
         }
-        float step = is_flat ? g / 127.0f : a / 16256.0f;
-        s[0] = step;
-        s[n_tokens] = step * (float)(sum[0] + sum[1]);
+        float step = is_flat ? g / 127.0f : a / LULL_TWO_PLANES_MAX;
+        slot.s[0] = step;
+        slot.s[n_tokens] = step * (float)(sum[0] + sum[1]);
     }
 }

@@ -35,12 +35,7 @@ ALWAYS_INLINE int outlying_group(const int32_t *a, int32_t *rest)
 void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t *panel)
 {
     for (int b = 0; b < n / LULL_BLOCK_COLS; b++, x += LULL_BLOCK_COLS) {
-        uint8_t *block = panel + (size_t)b * PANEL_BLOCK * (size_t)n_tokens;
-        int8_t *low = (int8_t *)block + 32 * t;
-        int8_t *high = (int8_t *)block + PANEL_HIGH * n_tokens + 4 * t;
-        int32_t *group = (int32_t *)(block + LULL_PANEL_GROUP * n_tokens) + t;
-        float *s = (float *)(block + PANEL_S * n_tokens) + t;
-        int32_t *neg = (int32_t *)(block + PANEL_NEG * n_tokens) + t;
+        panel_slot slot = panel_slot_at(panel, b, n_tokens, t);
         _Alignas(64) int32_t largest[LULL_BLOCK_COLS], q[LULL_BLOCK_COLS];
         vf v[2 * HALF_VECTORS];
         UNROLL for (int i = 0; i < 2 * HALF_VECTORS; i++)
@@ -56,19 +51,14 @@ void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t
         float a, g;
         memcpy(&a, &a_bits, 4);
         memcpy(&g, &g_bits, 4);
-        group[0] = 64 * top[0];
-        group[n_tokens] = 64 * top[1];
-        if (!(a >= 0x1p-110f && a <= 0x1.fffffep127f)) {
-            memset(low, 0, LULL_BLOCK_COLS);
-            memset(high, 0, 4);
-            memset(high + 4 * n_tokens, 0, 4);
-            neg[0] = neg[n_tokens] = 0;
-            s[0] = a >= 0x1p-110f || a != a ? a : 0;
-            s[n_tokens] = 0;
+        slot.group[0] = 64 * top[0];
+        slot.group[n_tokens] = 64 * top[1];
+        if (!lull_is_ordinary(a)) {
+            panel_slot_clear(slot, n_tokens, a);
             continue;
         }
         int is_flat = 128.0f * g >= a;
-        float most = is_flat ? 127.0f : 16256.0f, of = is_flat ? g : a;
+        float most = is_flat ? 127.0f : LULL_TWO_PLANES_MAX, of = is_flat ? g : a;
         float r = most / of, step = of / most;
         int32_t sum[2];
         UNROLL for (int half = 0; half < 2; half++)
@@ -79,21 +69,21 @@ void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t
                 vi code = vi_round(vf_mul(v[i], vf_all(r)));
                 total = vi_add(total, code);
                 vi_save(q + i * LANES, code);
-                vi_save_bytes(low + i * LANES, code);
+                vi_save_bytes(slot.low + i * LANES, code);
             }
             sum[half] = vi_sum(total);
         }
         for (int half = 0; half < 2; half++) {
             const int32_t *from = q + 4 * top[half];
-            int8_t *to = low + 4 * top[half];
+            int8_t *to = slot.low + 4 * top[half];
             for (int i = 0; i < 4; i++) {
                 int32_t over = (from[i] + 64) >> 7;
-                high[4 * half * n_tokens + i] = (int8_t)over;
+                slot.high[4 * half * n_tokens + i] = (int8_t)over;
                 to[i] = (int8_t)(from[i] - 128 * over);
             }
-            neg[half * n_tokens] = -sum[half];
+            slot.neg[half * n_tokens] = -sum[half];
         }
-        s[0] = step;
-        s[n_tokens] = step * (float)(sum[0] + sum[1]);
+        slot.s[0] = step;
+        slot.s[n_tokens] = step * (float)(sum[0] + sum[1]);
     }
 }
