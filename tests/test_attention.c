@@ -3,8 +3,9 @@
 #include "kernel_check.h"
 
 #include "dtype.h"
+#include "kv_layout.h"
 
-enum { PAGE = 64, MAX_D = 512, MAX_Q = 40 };
+enum { PAGE = LULL_PAGE_POSITIONS, MAX_D = 512, MAX_Q = 40 };
 
 static const int widths[] = {16, 32, 48, 64, 80, 96, 112, 128, 144, 192, 256, 512};
 enum { N_WIDTHS = sizeof widths / sizeof *widths };

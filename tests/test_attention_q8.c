@@ -5,7 +5,7 @@
 #include "dtype.h"
 #include "kv_layout.h"
 
-enum { PAGE = 64, MAX_D = 512, MAX_Q = 16 };
+enum { PAGE = LULL_PAGE_POSITIONS, MAX_D = 512, MAX_Q = 16 };
 
 static const int widths[] = {32, 64, 96, 128, 256, 512};
 enum { N_WIDTHS = sizeof widths / sizeof *widths };

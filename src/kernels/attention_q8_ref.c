@@ -1,13 +1,13 @@
 /* Attention over keys and values of 8 bits in plain C: the specification that the other levels reproduce
  * bit for bit. */
-#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include "attention_ref.h"
 #include "dtype.h"
 #include "levels.h"
 
-enum { PAGE = 64, COLS = 32 };
+enum { COLS = LULL_KV_Q8_COLS };
 
 static float scale_at(const uint8_t *part, int d, int block, int at)
 {
@@ -92,7 +92,7 @@ static void attend_one(const lull_attend_q8_args *a, int t)
     int lo = a->lo[t], hi = a->hi[t], d = a->d;
     if (lo >= hi) return;
     const uint8_t *record = a->queries + (size_t)t * lull_query_q8_bytes(d);
-    float *o = a->o + (size_t)t * a->o_stride, s[PAGE], p[PAGE], top = a->m[t], q_scale;
+    float *o = a->o + (size_t)t * a->o_stride, p[PAGE], q_scale;
     memcpy(&q_scale, record + 2 * d + 4 * (d / COLS), sizeof q_scale);
     for (int j = 0; j < PAGE; j++) {
         float acc = 0;
@@ -102,20 +102,9 @@ static void attend_one(const lull_attend_q8_args *a, int t)
                 sum += query_code(record, d, i) * (a->k[(i / 4 * PAGE + j) * 4 + i % 4] - 128);
             acc = fmaf((float)sum, scale_at(a->k, d, b, j), acc);
         }
-        s[j] = acc * q_scale;
-        if (j >= lo && j < hi && s[j] > top) top = s[j];
+        p[j] = acc * q_scale;
     }
-    float c = lull_exp_ref(a->m[t] - top);
-    for (int j = 0; j < PAGE; j++) p[j] = j >= lo && j < hi ? lull_exp_ref(s[j] - top) : 0.0f;
-    float stripes[16];
-    for (int k = 0; k < 16; k++) {
-        stripes[k] = p[k];
-        for (int j = k + 16; j < PAGE; j += 16) stripes[k] = stripes[k] + p[j];
-    }
-    for (int n = 8; n > 0; n /= 2)
-        for (int k = 0; k < n; k++) stripes[k] = stripes[k] + stripes[k + n];
-    a->l[t] = fmaf(a->l[t], c, stripes[0]);
-    a->m[t] = top;
+    float c = softmax_page_ref(p, lo, hi, &a->m[t], &a->l[t]);
     for (int b = 0; b < d / COLS; b++) {
         float w[PAGE], largest = 0;
         for (int j = 0; j < PAGE; j++) {

@@ -9,7 +9,7 @@
 #include "levels.h"
 
 enum {
-    COLS = 32,                         /* dimensions under one scale */
+    COLS = LULL_KV_Q8_COLS,            /* dimensions under one scale */
     GROUP = N_REGISTERS == 32 ? 4 : 2, /* queries at once */
     WIDTH = 2,                         /* vectors of positions, or of dimensions, at once */
     STEP = WIDTH * LANES,
@@ -63,7 +63,8 @@ ALWAYS_INLINE void quantize_block(const float *x, int d, int b, int at, uint8_t 
                       vf_negate(limit)); /* a NaN becomes limit */
         top = vf_max(top, vf_max(v[i], vf_negate(v[i])));
     }
-    uint16_t half = lull_f32_to_f16(fabsf(vf_top(top)) / 127.0f); /* of zeros, which one is open */
+    /* Whether the largest of zeros is -0 or 0 is not defined: the sign is dropped. */
+    uint16_t half = lull_f32_to_f16(fabsf(vf_top(top)) / 127.0f);
     float s = lull_f16_to_f32(half);
     vf r = vf_all(s > 0 ? 1.0f / s : 0), most = vf_all(127.0f);
     UNROLL for (int i = 0; i < COLS_VEC; i++)
@@ -197,7 +198,7 @@ typedef struct weights {
     float step[MOST_QUERIES];
 } weights;
 
-/* Of n queries; all take each step together, as in soften. scales: f16 [64] of the block. */
+/* Of n queries; all take each step together, as in softmax_page. scales: f16 [64] of the block. */
 ALWAYS_INLINE void split_weights(int n, float p[][PAGE], const uint16_t *scales, weights *out)
 {
     _Alignas(64) float w[GROUP][PAGE];
@@ -276,16 +277,10 @@ ALWAYS_INLINE void attend_group(int n, const lull_attend_q8_args *a, int t0)
     _Alignas(64) float s[GROUP][PAGE];
     weights w[2];
     float c[MOST_QUERIES];
-    int lo = PAGE, hi = 0, d = a->d;
+    int lo, hi, d = a->d;
     scores(n, a, a->queries + (size_t)t0 * lull_query_q8_bytes(d), s);
-    soften(n, s, a->lo + t0, a->hi + t0, a->m + t0, a->l + t0, c);
-    for (int t = 0; t < n; t++) {
-        int from = a->lo[t0 + t], to = a->hi[t0 + t];
-        if (from < to) {
-            lo = from < lo ? from : lo;
-            hi = to > hi ? to : hi;
-        }
-    }
+    softmax_page(n, s, a->lo + t0, a->hi + t0, a->m + t0, a->l + t0, c);
+    seen_positions(n, a->lo + t0, a->hi + t0, &lo, &hi);
     const uint16_t *scales = (const uint16_t *)(a->v + (size_t)d * PAGE);
     /* The weights of a block wait for divisions; meanwhile those of the block before are used. */
     for (int b = 0; b <= d / COLS; b++) {

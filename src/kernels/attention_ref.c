@@ -1,11 +1,8 @@
 /* Attention over one page in plain C: the specification that the other levels reproduce bit for
  * bit. */
-#include <math.h>
-
+#include "attention_ref.h"
 #include "dtype.h"
 #include "levels.h"
-
-enum { PAGE = 64 };
 
 void lull_kv_store_ref(const float *x, int d, uint16_t *dst, int stride)
 {
@@ -21,23 +18,12 @@ static void attend_one(const lull_attend_args *a, int t)
     float *o = a->o + (size_t)t * a->o_stride;
     int lo = a->lo[t], hi = a->hi[t];
     if (lo >= hi) return;
-    float s[PAGE], p[PAGE], top = a->m[t];
+    float p[PAGE];
     for (int j = 0; j < PAGE; j++) {
-        s[j] = 0;
-        for (int i = 0; i < a->d; i++) s[j] = fmaf(q[i], lull_f16_to_f32(a->k[i * PAGE + j]), s[j]);
-        if (j >= lo && j < hi && s[j] > top) top = s[j];
+        p[j] = 0;
+        for (int i = 0; i < a->d; i++) p[j] = fmaf(q[i], lull_f16_to_f32(a->k[i * PAGE + j]), p[j]);
     }
-    float c = lull_exp_ref(a->m[t] - top);
-    for (int j = 0; j < PAGE; j++) p[j] = j >= lo && j < hi ? lull_exp_ref(s[j] - top) : 0.0f;
-    float sum[16];
-    for (int k = 0; k < 16; k++) {
-        sum[k] = p[k];
-        for (int j = k + 16; j < PAGE; j += 16) sum[k] = sum[k] + p[j];
-    }
-    for (int n = 8; n > 0; n /= 2)
-        for (int k = 0; k < n; k++) sum[k] = sum[k] + sum[k + n];
-    a->l[t] = fmaf(a->l[t], c, sum[0]);
-    a->m[t] = top;
+    float c = softmax_page_ref(p, lo, hi, &a->m[t], &a->l[t]);
     for (int i = 0; i < a->d; i++) {
         o[i] = o[i] * c;
         for (int j = lo; j < hi; j++) o[i] = fmaf(p[j], lull_f16_to_f32(a->v[j * a->d + i]), o[i]);

@@ -97,16 +97,10 @@ ALWAYS_INLINE void attend_group(int n, int is_wide, const lull_attend_args *a, i
 {
     _Alignas(64) float s[GROUP][PAGE];
     float c[MOST_QUERIES];
-    int lo = PAGE, hi = 0;
+    int lo, hi;
     scores(n, is_wide, a->q + (size_t)t0 * a->q_stride, a->q_stride, k, a->d, s);
-    soften(n, s, a->lo + t0, a->hi + t0, a->m + t0, a->l + t0, c);
-    for (int t = 0; t < n; t++) {
-        int from = a->lo[t0 + t], to = a->hi[t0 + t];
-        if (from < to) {
-            lo = from < lo ? from : lo;
-            hi = to > hi ? to : hi;
-        }
-    }
+    softmax_page(n, s, a->lo + t0, a->hi + t0, a->m + t0, a->l + t0, c);
+    seen_positions(n, a->lo + t0, a->hi + t0, &lo, &hi);
     float *o = a->o + (size_t)t0 * a->o_stride;
     int i = 0;
     for (; i + STEP <= a->d; i += STEP)

@@ -5,17 +5,19 @@
 
 #include <math.h>
 
+#include "kv_layout.h"
 #include "simd.h"
 
-enum { PAGE = 64, N_VEC = PAGE / LANES };
+enum { PAGE = LULL_PAGE_POSITIONS, N_VEC = PAGE / LANES };
 
-enum { MOST_QUERIES = 16 }; /* that soften takes at once */
+enum { MOST_QUERIES = 16 }; /* that softmax_page takes at once; a multiple of LANES */
 
-/* Scores of n queries, s [n][64], to probabilities in place, of which query t sees positions lo[t] ..
- * hi[t]-1; c [n rounded up to LANES]: the factors for what was summed so far. Query by query each of the
- * three steps waits for the one before; over all queries there is always work. */
-ALWAYS_INLINE void soften(int n, float s[][PAGE], const int16_t *lo, const int16_t *hi, float *m,
-                          float *l, float *c)
+/* Scores of n <= MOST_QUERIES queries, s [n][64], to probabilities in place, of which query t sees
+ * positions lo[t] .. hi[t]-1. m, l [n] in/out: running maxima and sums, as in lull_attend_fn. c
+ * [MOST_QUERIES] out: the factors for what was summed so far; 1 for a query that sees nothing. Query by
+ * query each of the three steps waits for the one before; over all queries there is always work. */
+ALWAYS_INLINE void softmax_page(int n, float s[][PAGE], const int16_t *lo, const int16_t *hi,
+                                float *m, float *l, float *c)
 {
     float top[MOST_QUERIES], change[MOST_QUERIES] = {0};
     UNROLL for (int t = 0; t < n; t++)
@@ -44,6 +46,18 @@ ALWAYS_INLINE void soften(int n, float s[][PAGE], const int16_t *lo, const int16
             UNROLL for (int u = v + 16 / LANES; u < N_VEC; u += 16 / LANES) x[v] =
                 vf_add(x[v], x[u]);
         l[t] = fmaf(l[t], c[t], vf_fold(x));
+    }
+}
+
+/* The positions that at least one of n queries sees: *from .. *to-1; none when *from > *to. */
+ALWAYS_INLINE void seen_positions(int n, const int16_t *lo, const int16_t *hi, int *from, int *to)
+{
+    *from = PAGE;
+    *to = 0;
+    for (int t = 0; t < n; t++) {
+        if (lo[t] >= hi[t]) continue;
+        *from = lo[t] < *from ? lo[t] : *from;
+        *to = hi[t] > *to ? hi[t] : *to;
     }
 }
 
