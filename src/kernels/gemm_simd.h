@@ -17,16 +17,28 @@ typedef struct format {
     int is_wide;       /* codes lie there as bytes */
 } format;
 
-#define FORMAT_Q4_0 ((format){4, 8, 256, 288, 0, 0, 0, 0, 0, 0})
-#define FORMAT_Q4_1 ((format){4, 0, 256, 320, 0, 1, 0, 0, 0, 0})
-#define FORMAT_Q5_0 ((format){5, 16, 320, 352, 0, 0, 0, 0, 0, 0})
-#define FORMAT_Q5_1 ((format){5, 0, 320, 384, 0, 1, 0, 0, 0, 0})
-#define FORMAT_Q8_0 ((format){8, 128, 512, 544, 0, 0, 0, 0, 0, 1})
-#define FORMAT_Q2_K ((format){2, 0, 128, 160, 64, 0, 1, 1, 1, 0})
-#define FORMAT_Q3_K ((format){3, 4, 192, 224, 32, 0, 1, 0, 1, 0})
-#define FORMAT_Q4_K ((format){4, 0, 256, 288, 64, 0, 1, 1, 0, 0})
-#define FORMAT_Q5_K ((format){5, 0, 320, 352, 64, 0, 1, 1, 0, 0})
-#define FORMAT_Q6_K ((format){6, 32, 384, 416, 32, 0, 1, 0, 1, 0})
+/* n_half, n_super: f16 a row beside each block and in front of a super-block. As the forms of pack.c. */
+#define FORMAT(bits, code_offset, n_half, n_super, has_split)                                      \
+    ((format){.n_bits = (bits),                                                                    \
+              .offset = (code_offset),                                                             \
+              .codes_bytes = 64 * (bits),                                                          \
+              .block_bytes = 64 * (bits) + 32 * (n_half) + ((n_super) ? 32 : 0),                   \
+              .super_bytes = 32 * (n_super),                                                       \
+              .has_half_min = (n_half) == 2,                                                       \
+              .is_super = (n_super) > 0,                                                           \
+              .has_super_min = (n_super) == 2,                                                     \
+              .is_split = (has_split),                                                             \
+              .is_wide = (bits) == 8})
+#define FORMAT_Q4_0 FORMAT(4, 8, 1, 0, 0)
+#define FORMAT_Q4_1 FORMAT(4, 0, 2, 0, 0)
+#define FORMAT_Q5_0 FORMAT(5, 16, 1, 0, 0)
+#define FORMAT_Q5_1 FORMAT(5, 0, 2, 0, 0)
+#define FORMAT_Q8_0 FORMAT(8, 128, 1, 0, 0)
+#define FORMAT_Q2_K FORMAT(2, 0, 0, 2, 1)
+#define FORMAT_Q3_K FORMAT(3, 4, 0, 1, 1)
+#define FORMAT_Q4_K FORMAT(4, 0, 0, 2, 0)
+#define FORMAT_Q5_K FORMAT(5, 0, 0, 2, 0)
+#define FORMAT_Q6_K FORMAT(6, 32, 0, 1, 1)
 
 /* Column group j, 0..7, of the rows at lane offset h (bytes): V_j of pack.h, codes widened to
  * bytes. */
