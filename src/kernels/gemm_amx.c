@@ -59,6 +59,7 @@ typedef struct spread_block {
     int8_t high[T][LULL_BLOCK_COLS];
     int32_t shift[2][T];
 } spread_block;
+_Static_assert(sizeof(spread_block) == LULL_WIDE_WORK_BLOCK, "work holds one a block");
 
 static void spread_panel(const uint8_t *panel, int n_blocks, int offset, spread_block *out)
 {
@@ -191,16 +192,6 @@ ALWAYS_INLINE void dot_wide(format packed, lull_dtype t, const uint8_t *wide, in
     _tile_release();
 }
 
-#define WIDE(name)                                                                                 \
-    static void widen_##name(const uint8_t *tile, int n_cols, uint8_t *wide)                       \
-    {                                                                                              \
-        widen_tile(FORMAT_##name, tile, n_cols, wide);                                             \
-    }                                                                                              \
-    static void dot_wide_##name(const uint8_t *wide, int n_tiles, const uint8_t *panel,            \
-                                int n_cols, uint8_t *work, float *out)                             \
-    {                                                                                              \
-        dot_wide(FORMAT_##name, LULL_DTYPE_##name, wide, n_tiles, panel, n_cols, work, out);       \
-    }
 WIDE(Q4_0)
 WIDE(Q4_1)
 WIDE(Q5_0)
@@ -212,7 +203,6 @@ WIDE(Q4_K)
 WIDE(Q5_K)
 WIDE(Q6_K)
 
-#define WIDE_ROW(name) [LULL_DTYPE_##name] = {widen_##name, dot_wide_##name}
 const lull_wide_kernels LULL_AT_LEVEL(wide)[LULL_DTYPE_N] = {
     WIDE_ROW(Q4_0), WIDE_ROW(Q4_1), WIDE_ROW(Q5_0), WIDE_ROW(Q5_1), WIDE_ROW(Q8_0),
     WIDE_ROW(Q2_K), WIDE_ROW(Q3_K), WIDE_ROW(Q4_K), WIDE_ROW(Q5_K), WIDE_ROW(Q6_K),

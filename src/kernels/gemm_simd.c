@@ -395,16 +395,6 @@ ALWAYS_INLINE void dot_wide(format packed, lull_dtype type, const uint8_t *wide,
         dot_tile(f, p, wide, panel, n_cols, out);
 }
 
-#define WIDE(name)                                                                                 \
-    static void widen_##name(const uint8_t *tile, int n_cols, uint8_t *wide)                       \
-    {                                                                                              \
-        widen_tile(FORMAT_##name, tile, n_cols, wide);                                             \
-    }                                                                                              \
-    static void dot_wide_##name(const uint8_t *wide, int n_tiles, const uint8_t *panel,            \
-                                int n_cols, uint8_t *work, float *out)                             \
-    {                                                                                              \
-        dot_wide(FORMAT_##name, LULL_DTYPE_##name, wide, n_tiles, panel, n_cols, work, out);       \
-    }
 WIDE(Q4_0)
 WIDE(Q4_1)
 WIDE(Q5_0)
@@ -415,7 +405,6 @@ WIDE(Q4_K)
 WIDE(Q5_K)
 WIDE(Q6_K)
 
-#define WIDE_ROW(name) [LULL_DTYPE_##name] = {widen_##name, dot_wide_##name}
 const lull_wide_kernels LULL_AT_LEVEL(wide)[LULL_DTYPE_N] = {
     WIDE_ROW(Q4_0), WIDE_ROW(Q4_1), WIDE_ROW(Q5_0), WIDE_ROW(Q5_1), WIDE_ROW(Q2_K),
     WIDE_ROW(Q3_K), WIDE_ROW(Q4_K), WIDE_ROW(Q5_K), WIDE_ROW(Q6_K),

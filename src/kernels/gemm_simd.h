@@ -99,6 +99,19 @@ ALWAYS_INLINE void widen_tile(format f, const uint8_t *tile, int n_cols, uint8_t
     }
 }
 
+/* One pair of functions a format: dot_wide is the including file's own. */
+#define WIDE(name)                                                                                 \
+    static void widen_##name(const uint8_t *tile, int n_cols, uint8_t *wide)                       \
+    {                                                                                              \
+        widen_tile(FORMAT_##name, tile, n_cols, wide);                                             \
+    }                                                                                              \
+    static void dot_wide_##name(const uint8_t *wide, int n_tiles, const uint8_t *panel,            \
+                                int n_cols, uint8_t *work, float *out)                             \
+    {                                                                                              \
+        dot_wide(FORMAT_##name, LULL_DTYPE_##name, wide, n_tiles, panel, n_cols, work, out);       \
+    }
+#define WIDE_ROW(name) [LULL_DTYPE_##name] = {widen_##name, dot_wide_##name}
+
 /* ---- from integer sums to rows --------------------------------------------------------------- */
 
 /* The scales of 16 or 8 rows: of the super-block, and of the block in hand. */

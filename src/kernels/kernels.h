@@ -128,9 +128,13 @@ typedef struct lull_wide_kernels {
     lull_dot_wide_fn dot;
 } lull_wide_kernels;
 
+/* Of work a block, at most: the high plane spread, i8 [12][32], and what takes offsets off the sums of its
+ * halves, i32 [2][12]. */
+enum { LULL_WIDE_WORK_BLOCK = LULL_PANEL_MAX * (LULL_BLOCK_COLS + 2 * 4) };
+
 static inline size_t lull_wide_work_bytes(int n_cols)
 {
-    return (size_t)LULL_PANEL_MAX * ((size_t)n_cols + (size_t)n_cols / LULL_BLOCK_COLS * 8);
+    return (size_t)n_cols / LULL_BLOCK_COLS * LULL_WIDE_WORK_BLOCK;
 }
 
 /* y = (x r) w elementwise, r = 1 / sqrt(sum / n + eps), sum the 16-striped sum of fma(x, x, .)
