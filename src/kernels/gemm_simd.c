@@ -31,7 +31,7 @@ typedef struct patch {
     int T, t0, n_t, h, n_v;
     size_t tile_bytes;     /* from a tile to the next */
     const int32_t *shifts; /* of a wide tile: what takes offsets off, [n_cols / 32][2][T] */
-    int is_wide;
+    int has_shifts;
 } patch;
 
 /* Where vector v of rows begins: bytes into the codes of a group, bytes into scales and the first of its
@@ -249,10 +249,10 @@ ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8
                 load_super_scales(f, tile_of_rows(p, block, v), first_row(p, v), &scales[v]);
             block += f.super_bytes;
         }
-        if (!p.is_wide && p.t0 == 0 && p.h == 0) prefetch(block + AHEAD_BYTES, f.block_bytes);
+        if (!p.has_shifts && p.t0 == 0 && p.h == 0) prefetch(block + AHEAD_BYTES, f.block_bytes);
         const float *s = (const float *)(px + PANEL_S * p.T) + p.t0, *sm = s + p.T;
         const int32_t *neg = (const int32_t *)(px + PANEL_NEG * p.T) + p.t0;
-        const int32_t *shift = p.is_wide ? p.shifts + 2 * b * p.T + p.t0 : NULL;
+        const int32_t *shift = p.has_shifts ? p.shifts + 2 * b * p.T + p.t0 : NULL;
         _Alignas(64) uint8_t room[8 * 64];
         const uint8_t *groups = widen_groups(f, p, block, room);
         vi total[PATCH_MAX];
@@ -270,8 +270,8 @@ ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8
             {
                 int t = k / p.n_v;
                 if (takes_offset(f))
-                    sum[k] = vi_add(sum[k], p.is_wide ? vi_all_fours(shift + i * p.T + t)
-                                                      : vi_all(shift_of(f, p.T, neg, i, t)));
+                    sum[k] = vi_add(sum[k], vi_all(p.has_shifts ? shift[i * p.T + t]
+                                                                : shift_of(f, p.T, neg, i, t)));
                 if (f.is_split) sum[k] = vi_mul(sum[k], scales[k % p.n_v].whole[i]);
                 total[k] = i == 0 ? sum[k] : vi_add(total[k], sum[k]);
             }
@@ -384,7 +384,7 @@ ALWAYS_INLINE void dot_wide(format packed, lull_dtype type, const uint8_t *wide,
         for (int h = 0; h < 1 + f.is_split; h++)
             for (int t = 0; t < T; t++) shifts[(2 * b + h) * T + t] = shift_of(f, T, neg, h, t);
     }
-    patch p = {.T = T, .tile_bytes = tile_bytes, .shifts = shifts, .is_wide = 1};
+    patch p = {.T = T, .tile_bytes = tile_bytes, .shifts = shifts, .has_shifts = 1};
     int i = 0;
     /* Two tiles at once: what is loaded of the panel serves both. */
     p.n_t = T / 2;
