@@ -1,6 +1,6 @@
 /* Vectors of 32-bit lanes at the width of the level that the including file is compiled for: 8
- * lanes with AVX2, 16 with AVX-512, 4 with NEON. Only static inline functions, only for *_simd.c
- * files. */
+ * lanes with AVX2, 16 with AVX-512, 4 with NEON. Only static inline functions, only for files that are
+ * compiled once a level: *_simd.c and gemm_amx.c. */
 #ifndef LULL_KERNELS_SIMD_H
 #define LULL_KERNELS_SIMD_H
 
@@ -94,7 +94,7 @@ ALWAYS_INLINE vf vf_round(vf a)
 {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-/* b where a < limit, else a. */
+/* b where a < limit, else otherwise. */
 ALWAYS_INLINE vf vf_below(vf a, float limit, vf b, vf otherwise)
 {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_set1_ps(limit), _CMP_LT_OQ), otherwise,
@@ -271,7 +271,8 @@ ALWAYS_INLINE vi vi_widen_pairs(vi a, short factor)
 {
     return _mm512_madd_epi16(a, _mm512_set1_epi16(factor));
 }
-/* |w| and b with the sign of w: the products of pairs stay within 16 bits for any w. */
+/* |w| and b with the sign of w: the products of pairs stay within 16 bits for any w. Where w is 0, the
+ * sign is the level's own choice, as |w| is 0, too. */
 ALWAYS_INLINE vi vi_abs8(vi w)
 {
     return _mm512_abs_epi8(w);
