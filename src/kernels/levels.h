@@ -1,7 +1,7 @@
 /* Names of the kernels of each level. A source that serves several levels is compiled once for
- * each, with LULL_LEVEL set to the suffix: LULL_AT_LEVEL(add) is add_avx2 there. A level
- * without a kernel of its own takes that of the level below (kernels.c). Kernels of activations of 16
- * bits have a16 behind the level. */
+ * each, with LULL_LEVEL set to the suffix: LULL_AT_LEVEL(add) is lull_add_avx2 there. A level
+ * without a kernel of its own takes another's: kernels.c says whose. Kernels of activations of 16 bits
+ * have a16 behind the level. */
 #ifndef LULL_KERNELS_LEVELS_H
 #define LULL_KERNELS_LEVELS_H
 
@@ -37,62 +37,37 @@
     float lull_roof_fma_##L(size_t n_rounds);                                                      \
     uint32_t lull_roof_multiply_##L(size_t n_rounds);
 
-LULL_ELEMENTWISE_KERNELS(ref)
-LULL_ATTENTION_KERNELS(ref)
-LULL_PANEL_KERNELS(ref)
-LULL_PANEL_KERNELS(ref_a16)
+/* What computes in floats or makes panels of them, and what multiplies integers: levels have the one set,
+ * the other, or both. The plain C widens nothing, and its roof is in roof.c. */
+#define LULL_FLOAT_KERNELS(L)                                                                      \
+    LULL_ELEMENTWISE_KERNELS(L)                                                                    \
+    LULL_ATTENTION_KERNELS(L)                                                                      \
+    LULL_GATE_KERNELS(L)                                                                           \
+    LULL_PANEL_KERNELS(L)                                                                          \
+    LULL_PANEL_KERNELS(L##_a16)
+#define LULL_INTEGER_KERNELS(L)                                                                    \
+    LULL_ATTENTION_Q8_KERNELS(L)                                                                   \
+    LULL_GEMM_KERNELS(L)                                                                           \
+    LULL_GEMM_KERNELS(L##_a16)                                                                     \
+    LULL_WIDE_KERNELS(L)                                                                           \
+    LULL_WIDE_KERNELS(L##_a16)                                                                     \
+    LULL_ROOF_KERNELS(L)
+
+LULL_FLOAT_KERNELS(ref)
 LULL_ATTENTION_Q8_KERNELS(ref)
-LULL_GATE_KERNELS(ref)
 LULL_GEMM_KERNELS(ref)
 LULL_GEMM_KERNELS(ref_a16)
 #if defined(__x86_64__)
-LULL_ELEMENTWISE_KERNELS(avx2)
-LULL_ATTENTION_KERNELS(avx2)
-LULL_PANEL_KERNELS(avx2)
-LULL_PANEL_KERNELS(avx2_a16)
-LULL_ATTENTION_Q8_KERNELS(avx2)
-LULL_GATE_KERNELS(avx2)
-LULL_GEMM_KERNELS(avx2)
-LULL_GEMM_KERNELS(avx2_a16)
-LULL_WIDE_KERNELS(avx2)
-LULL_WIDE_KERNELS(avx2_a16)
-LULL_ROOF_KERNELS(avx2)
-LULL_GEMM_KERNELS(avxvnni)
-LULL_GEMM_KERNELS(avxvnni_a16)
-LULL_ATTENTION_Q8_KERNELS(avxvnni)
-LULL_WIDE_KERNELS(avxvnni)
-LULL_WIDE_KERNELS(avxvnni_a16)
-LULL_ROOF_KERNELS(avxvnni)
-LULL_ELEMENTWISE_KERNELS(avx512)
-LULL_ATTENTION_KERNELS(avx512)
-LULL_PANEL_KERNELS(avx512)
-LULL_PANEL_KERNELS(avx512_a16)
-LULL_ATTENTION_Q8_KERNELS(avx512)
-LULL_GATE_KERNELS(avx512)
-LULL_GEMM_KERNELS(avx512)
-LULL_GEMM_KERNELS(avx512_a16)
-LULL_WIDE_KERNELS(avx512)
-LULL_WIDE_KERNELS(avx512_a16)
-LULL_ROOF_KERNELS(avx512)
-LULL_GEMM_KERNELS(avx512vnni)
-LULL_GEMM_KERNELS(avx512vnni_a16)
-LULL_ATTENTION_Q8_KERNELS(avx512vnni)
-LULL_WIDE_KERNELS(avx512vnni)
-LULL_WIDE_KERNELS(avx512vnni_a16)
+LULL_FLOAT_KERNELS(avx2)
+LULL_INTEGER_KERNELS(avx2)
+LULL_INTEGER_KERNELS(avxvnni)
+LULL_FLOAT_KERNELS(avx512)
+LULL_INTEGER_KERNELS(avx512)
+LULL_INTEGER_KERNELS(avx512vnni)
 LULL_WIDE_KERNELS(amx)
-LULL_ROOF_KERNELS(avx512vnni)
 #elif defined(__aarch64__)
-LULL_ELEMENTWISE_KERNELS(neon)
-LULL_ATTENTION_KERNELS(neon)
-LULL_PANEL_KERNELS(neon)
-LULL_PANEL_KERNELS(neon_a16)
-LULL_ATTENTION_Q8_KERNELS(neon)
-LULL_GATE_KERNELS(neon)
-LULL_GEMM_KERNELS(neon)
-LULL_GEMM_KERNELS(neon_a16)
-LULL_WIDE_KERNELS(neon)
-LULL_WIDE_KERNELS(neon_a16)
-LULL_ROOF_KERNELS(neon)
+LULL_FLOAT_KERNELS(neon)
+LULL_INTEGER_KERNELS(neon)
 #endif
 
 #endif
