@@ -94,6 +94,13 @@ static inline size_t lull_panel_bytes(int n_tokens, int n_cols)
 
 /* ---- contracts ------------------------------------------------------------------------------- */
 
+/* Panels, wide tiles and work areas begin at 64 bytes, packed tiles at 32, all else where its elements
+ * may. Outputs overlap no input unless it says so.
+ *
+ * The 16-striped sum: stripe i adds the terms i, i+16, i+32, … in that order from 0; then stripes
+ * i and i+8 are added, i and i+4, i and i+2, 0 and 1. exp: docs/numerics.md; below -87 it is 0,
+ * above 88 it is exp(88). */
+
 /* Quantise a token's row x [n] into slot t of a panel of T tokens. n is a multiple of 32. */
 typedef void (*lull_quantize_fn)(const float *x, int n, int n_tokens, int t, uint8_t *panel);
 
@@ -137,8 +144,8 @@ static inline size_t lull_wide_work_bytes(int n_cols)
     return (size_t)n_cols / LULL_BLOCK_COLS * LULL_WIDE_WORK_BLOCK;
 }
 
-/* y = (x r) w elementwise, r = 1 / sqrt(sum / n + eps), sum the 16-striped sum of fma(x, x, .)
- * (see below). y may be x. n >= 1. */
+/* y = (x r) w elementwise, r = 1 / sqrt(sum / n + eps), sum the 16-striped sum of fma(x, x, .).
+ * y may be x. n >= 1. */
 typedef void (*lull_rms_norm_fn)(const float *x, const float *w, int n, float eps, float *y);
 
 /* y = act(g) u.  SiLU: g / (1 + exp(-g)).  GELU (tanh form): g / (1 + exp(-2 z)),
@@ -158,9 +165,9 @@ typedef void (*lull_add_fn)(float *x, const float *y, int n);
 /* The index of the largest of x [n], the first among equals; -1 when one is not finite. n >= 1. */
 typedef int32_t (*lull_top_fn)(const float *x, int n);
 
-/* Store a head's key x [d] into column `at` of k [d][64], or value into v [d]: f16, to nearest
- * even, after limiting to ±65504 (so that what is masked stays finite and adds nothing). A NaN
- * becomes 65504. */
+/* Store a head's key or value, x [d] to dst [i stride]: for a key dst is its column of [d][64], stride 64;
+ * for a value its row of [64][d], stride 1. f16, to nearest even, after limiting to ±65504 (so that what
+ * is masked stays finite and adds nothing). A NaN becomes 65504. */
 typedef void (*lull_kv_store_fn)(const float *x, int d, uint16_t *dst, int stride);
 
 /* Attention of n_q queries over the 64 positions of one page, one KV head: online softmax.
@@ -231,10 +238,6 @@ typedef struct lull_attend_q8_args {
     int n_q, d;
 } lull_attend_q8_args;
 typedef void (*lull_attend_q8_fn)(const lull_attend_q8_args *a);
-
-/* The 16-striped sum: stripe i adds the terms i, i+16, i+32, … in that order from 0; then stripes
- * i and i+8 are added, i and i+4, i and i+2, 0 and 1. exp: docs/numerics.md; below -87 it is 0,
- * above 88 it is exp(88). */
 
 typedef struct lull_kernels {
     lull_cpu_level level;
