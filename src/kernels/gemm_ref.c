@@ -1,4 +1,4 @@
-/* Matmul and its panels in plain C: the specification that the other levels reproduce bit for bit. */
+/* Matmul in plain C: the specification that the other levels reproduce bit for bit. */
 #include "levels.h"
 
 #include <math.h>
@@ -66,6 +66,7 @@ static void dot_quantized(lull_dtype t, int n_tokens, const uint8_t *tile, const
     size_t codes_bytes = (size_t)n_bits * 64;
     bool is_super = lull_dtype_info_of(t)->block_elems == 256;
     bool has_super_min = t == LULL_DTYPE_Q2_K || t == LULL_DTYPE_Q4_K || t == LULL_DTYPE_Q5_K;
+    bool has_half_min = t == LULL_DTYPE_Q4_1 || t == LULL_DTYPE_Q5_1;
     const uint8_t *block = tile, *super = NULL;
     memset(out, 0, sizeof(float) * (size_t)n_tokens * LULL_TILE_ROWS);
     for (int b = 0; b < n_cols / LULL_BLOCK_COLS; b++) {
@@ -117,12 +118,7 @@ static void dot_quantized(lull_dtype t, int n_tokens, const uint8_t *tile, const
                 }
             }
         }
-        static const uint8_t scale_bytes[LULL_DTYPE_N] = {
-            [LULL_DTYPE_Q4_0] = 32, [LULL_DTYPE_Q4_1] = 64, [LULL_DTYPE_Q5_0] = 32,
-            [LULL_DTYPE_Q5_1] = 64, [LULL_DTYPE_Q8_0] = 32, [LULL_DTYPE_Q2_K] = 32,
-            [LULL_DTYPE_Q3_K] = 32, [LULL_DTYPE_Q4_K] = 32, [LULL_DTYPE_Q5_K] = 32,
-            [LULL_DTYPE_Q6_K] = 32};
-        block += codes_bytes + scale_bytes[t];
+        block += codes_bytes + (has_half_min ? 64 : 32);
     }
 }
 
@@ -155,14 +151,14 @@ static void dot_float(lull_dtype t, int n_tokens, const uint8_t *tile, const uin
         }
 }
 
-#define DOT(kind, lower, T)                                                                        \
-    static void dot_##lower##_##T(const uint8_t *tile, const uint8_t *panel, int n_cols,           \
-                                  float *out)                                                      \
+#define DOT(body, name, T)                                                                         \
+    static void dot_##name##_##T(const uint8_t *tile, const uint8_t *panel, int n_cols,            \
+                                 float *out)                                                       \
     {                                                                                              \
-        kind(LULL_DTYPE_##lower, T, tile, panel, n_cols, out);                                     \
+        body(LULL_DTYPE_##name, T, tile, panel, n_cols, out);                                      \
     }
-#define DOTS(kind, lower)                                                                          \
-    DOT(kind, lower, 1) DOT(kind, lower, 4) DOT(kind, lower, 8) DOT(kind, lower, 12)
+#define DOTS(body, name)                                                                           \
+    DOT(body, name, 1) DOT(body, name, 4) DOT(body, name, 8) DOT(body, name, 12)
 DOTS(dot_float, F32)
 DOTS(dot_float, F16)
 DOTS(dot_float, BF16)
@@ -177,8 +173,8 @@ DOTS(dot_quantized, Q4_K)
 DOTS(dot_quantized, Q5_K)
 DOTS(dot_quantized, Q6_K)
 
-#define ROW(lower)                                                                                 \
-    [LULL_DTYPE_##lower] = {dot_##lower##_1, dot_##lower##_4, dot_##lower##_8, dot_##lower##_12}
+#define ROW(name)                                                                                  \
+    [LULL_DTYPE_##name] = {dot_##name##_1, dot_##name##_4, dot_##name##_8, dot_##name##_12}
 const lull_dot_fn LULL_AT_LEVEL(dot)[LULL_DTYPE_N][LULL_PANEL_SIZES] = {
     ROW(F32),  ROW(F16),  ROW(BF16), ROW(Q4_0), ROW(Q4_1), ROW(Q5_0), ROW(Q5_1),
     ROW(Q8_0), ROW(Q2_K), ROW(Q3_K), ROW(Q4_K), ROW(Q5_K), ROW(Q6_K),
