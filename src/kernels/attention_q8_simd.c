@@ -299,6 +299,7 @@ void LULL_AT_LEVEL(attend_q8)(const lull_attend_q8_args *a)
 {
     int t = 0;
     for (; t + GROUP <= a->n_q; t += GROUP) attend_group(GROUP, a, t);
+    /* Fewer than GROUP are left. Counts that cannot occur are compiled as 1, not as too many. */
     switch (a->n_q - t) {
     case 3: attend_group(GROUP > 3 ? 3 : 1, a, t); break;
     case 2: attend_group(GROUP > 2 ? 2 : 1, a, t); break;

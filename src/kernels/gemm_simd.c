@@ -1,7 +1,7 @@
-/* Matmul at the width of the level, of activations of LULL_ACTIVATION_BITS: one lane a row, so that nothing is ever summed across lanes
- * and a row's order of operations is that of gemm_ref.c. The body is written once, with the format
- * and the number of tokens as constants that the compiler folds; the macros at the end make one
- * function of each pair.
+/* Matmul at the width of the level, of activations of LULL_ACTIVATION_BITS: one lane a row, so that
+ * nothing is ever summed across lanes and a row's order of operations is that of gemm_ref.c. The body
+ * is written once, with the format and the number of tokens as constants that the compiler folds; the
+ * macros at the end make one function of each pair.
  *
  * The exact integer products are made with vpdpbusd or sdot where the level has it, else with
  * vpmaddubsw, whose 16-bit sums are added up as long as they cannot overflow. */
@@ -288,7 +288,7 @@ ALWAYS_INLINE void dot_patch(format f, patch p, const uint8_t *tile, const uint8
     UNROLL for (int k = 0; k < n_sums; k++) vf_store(to[k], acc[k]);
 }
 
-/* One tile, patch by patch; p says what it has in common. */
+/* One tile, patch by patch; p: what all patches share. */
 ALWAYS_INLINE void dot_tile(format f, patch p, const uint8_t *tile, const uint8_t *panel,
                             int n_cols, float *out)
 {
