@@ -22,10 +22,9 @@ enum {
     PAGE = LULL_PAGE_POSITIONS,
     SPAN_PAGES = 16, /* of the numerics class: spans are summed apart, then joined */
     SPAN_POSITIONS = SPAN_PAGES * PAGE,
-    MAX_GROUP = 96, /* queries that go through the pages together in a prefill */
-    MAX_GROUP_ELEMS =
-        12288,  /* … of all their elements, so that they stay in cache beside the page */
-    PHASES = 2, /* claim counters a step */
+    MAX_GROUP = 96,          /* queries that go through the pages together in a prefill */
+    MAX_GROUP_ELEMS = 12288, /* and their elements, so that they stay in cache beside the page */
+    PHASES = 2,              /* claim counters a step */
     MAX_STEPS = 8 * LULL_MAX_LAYERS + 8, /* of a layer, and around them */
     PIECES_PER_MEMBER = 8,
     WIDE_PIECES_PER_MEMBER = 4,
@@ -33,6 +32,9 @@ enum {
     MAX_TOGETHER = 16,              /* tiles in one go */
     WIDEN_FROM = 4 * LULL_PANEL_MAX /* rows for which widening tiles pays */
 };
+
+/* The heads of one row go together even where MAX_GROUP_ELEMS would have fewer. */
+_Static_assert((int)LULL_MAX_SHARED_HEADS <= MAX_GROUP, "a row's heads fit into a group");
 
 /* A member's own work memory. */
 typedef struct member_work {
@@ -586,7 +588,7 @@ static int cut_blocks(lull_device *d, const lull_batch *b, int n_head)
 {
     if (b->n_rows * b->kv->n_kv <= d->max_span_pairs) return 0;
     int group = n_head / b->kv->n_kv, n = 0, most = max_group(b->kv->d_head) / group;
-    if (most == 0) most = 1; /* group <= MAX_GROUP / 2: see model.c */
+    if (most == 0) most = 1; /* group <= LULL_MAX_SHARED_HEADS <= MAX_GROUP */
     for (int row = 0; row < b->n_rows; row++) {
         bool is_new = n == 0 || b->seq[row] != b->seq[row - 1] || d->blocks[n - 1].n == most;
         if (is_new) d->blocks[n++] = (row_block){row, 0};

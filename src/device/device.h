@@ -20,7 +20,10 @@
 
 typedef struct lull_device lull_device;
 
-enum { LULL_LINEAR_MAX = 3 };
+enum {
+    LULL_LINEAR_MAX = 3,
+    LULL_MAX_SHARED_HEADS = 48 /* query heads a KV head */
+};
 
 /* A table of embeddings: rows in their stored format, looked up and dequantised one at a time. */
 typedef struct lull_table {

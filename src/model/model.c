@@ -12,7 +12,6 @@ enum {
     MAX_ROWS = 512, /* rows a run: enough to reuse weights, few enough to stay in cache */
     MAX_OUT = 32,   /* rows of logits at a time */
     MAX_WIDTH = 1 << 20,
-    MAX_GROUP = 48, /* query heads a KV head: what a device takes together */
     MAX_D_HEAD = 512
 };
 
@@ -101,10 +100,10 @@ void lull_builder_common(lull_builder *b, lull_config *c)
         lull_builder_fail(b, LULL_ECORRUPT,
                           "attention.head_count %d is not a multiple of head_count_kv %d",
                           c->n_head, c->n_kv);
-    if (c->n_head / c->n_kv > MAX_GROUP)
+    if (c->n_head / c->n_kv > LULL_MAX_SHARED_HEADS)
         lull_builder_fail(b, LULL_EUNSUPPORTED,
                           "%d query heads share a KV head; at most %d are supported",
-                          c->n_head / c->n_kv, MAX_GROUP);
+                          c->n_head / c->n_kv, LULL_MAX_SHARED_HEADS);
     if (d_value != c->d_head)
         lull_builder_fail(b, LULL_EUNSUPPORTED,
                           "heads of keys (%d) and values (%d) differ in width", c->d_head, d_value);
