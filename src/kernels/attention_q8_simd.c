@@ -70,7 +70,7 @@ ALWAYS_INLINE void quantize_block(const float *x, int d, int b, int at, uint8_t 
     UNROLL for (int i = 0; i < COLS_VEC; i++)
     {
         vf c = vf_max(vf_min(vf_round(vf_mul(v[i], r)), most), vf_negate(most));
-        vi_save_bytes(q + i * LANES, vi_round(c));
+        vi_store_bytes(q + i * LANES, vi_round(c));
     }
     memcpy(part + (size_t)d * PAGE + 2 * (size_t)(b * PAGE + at), &half, sizeof half);
 }
@@ -105,7 +105,7 @@ void LULL_AT_LEVEL(query_q8)(const float *q, int d, uint8_t *record)
     int32_t *shift = (int32_t *)(record + 2 * d);
     vi top = vi_zero(); /* magnitudes order as integers, NaN above all */
     for (int i = 0; i < d; i += LANES)
-        top = vi_max(top, vi_and(vf_bits(vf_load(q + i)), vi_all(0x7fffffff)));
+        top = vi_max(top, vi_and(vf_as_int(vf_load(q + i)), vi_all(0x7fffffff)));
     int32_t bits = vi_top(top);
     float a, r, s;
     memcpy(&a, &bits, sizeof a);
@@ -124,8 +124,8 @@ void LULL_AT_LEVEL(query_q8)(const float *q, int d, uint8_t *record)
         for (int i = b * COLS; i < (b + 1) * COLS; i += LANES) {
             vi c = vi_round(vf_mul(vf_load(q + i), vf_all(r)));
             vi over = vi_sra(vi_add(c, vi_all(64)), 7);
-            vi_save_bytes(high + i, over);
-            vi_save_bytes(low + i, vi_sub(c, vi_shl(over, 7)));
+            vi_store_bytes(high + i, over);
+            vi_store_bytes(low + i, vi_sub(c, vi_shl(over, 7)));
             sum = vi_add(sum, c);
         }
         shift[b] = -128 * vi_sum(sum);
@@ -230,10 +230,10 @@ ALWAYS_INLINE void split_weights(int n, float p[][PAGE], const uint16_t *scales,
             vi_round(vf_mul(vf_load(w[t] + (v + i) * LANES), vf_all(r[t])));
         vi first = vi_pack_to_16(u[0], u[1]), last = vi_pack_to_16(u[2], u[3]),
            mask = vi_all(0x7f007f);
-        vi_save(out->high[t] + v * LANES,
-                vi_order_packed(vi_pack_to_bytes(vi_shr16(first, 7), vi_shr16(last, 7))));
-        vi_save(out->low[t] + v * LANES,
-                vi_order_packed(vi_pack_to_bytes(vi_and(first, mask), vi_and(last, mask))));
+        vi_store(out->high[t] + v * LANES,
+                 vi_order_packed(vi_pack_to_bytes(vi_shr16(first, 7), vi_shr16(last, 7))));
+        vi_store(out->low[t] + v * LANES,
+                 vi_order_packed(vi_pack_to_bytes(vi_and(first, mask), vi_and(last, mask))));
     }
 }
 

@@ -65,7 +65,7 @@ ALWAYS_INLINE const uint8_t *widen_groups(format f, patch p, const uint8_t *bloc
 {
     if (f.is_wide) return block + p.h;
     UNROLL for (int j = 0; j < 8; j++) UNROLL for (int v = 0; v < p.n_v; v++)
-        vi_save(room + 64 * j + 4 * LANES * v, load_group(f, block, p.h + 4 * LANES * v, j));
+        vi_store(room + 64 * j + 4 * LANES * v, load_group(f, block, p.h + 4 * LANES * v, j));
     return room;
 }
 

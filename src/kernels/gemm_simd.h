@@ -91,7 +91,7 @@ ALWAYS_INLINE void widen_tile(format f, const uint8_t *tile, int n_cols, uint8_t
         prefetch(tile + AHEAD_BYTES, f.block_bytes);
         for (int h = 0; h < 64; h += 4 * LANES)
             UNROLL for (int j = 0; j < 8; j++)
-                vi_save(wide + h + 64 * j, load_group(f, tile, h, j));
+                vi_store(wide + h + 64 * j, load_group(f, tile, h, j));
         __builtin_memcpy(wide + w.codes_bytes, tile + f.codes_bytes,
                          (size_t)(f.block_bytes - f.codes_bytes));
         tile += f.block_bytes;

@@ -17,7 +17,7 @@ void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t
         UNROLL for (int i = 0; i < 2 * HALF_VECTORS; i++)
         {
             v[i] = vf_load(x + i * LANES);
-            top = vi_max(top, vi_and(vf_bits(v[i]), vi_all(0x7fffffff)));
+            top = vi_max(top, vi_and(vf_as_int(v[i]), vi_all(0x7fffffff)));
         }
         int32_t a_bits = vi_top(top);
         float a;
@@ -35,8 +35,8 @@ void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t
             {
                 vi q = vi_round(vf_mul(v[i], r)), over = vi_sra(vi_add(q, vi_all(64)), 7);
                 total = vi_add(total, q);
-                vi_save_bytes(slot.high + i * LANES, over);
-                vi_save_bytes(slot.low + i * LANES, vi_sub(q, vi_shl(over, 7)));
+                vi_store_bytes(slot.high + i * LANES, over);
+                vi_store_bytes(slot.low + i * LANES, vi_sub(q, vi_shl(over, 7)));
             }
             sum[half] = vi_sum(total);
             slot.neg[half * n_tokens] = -sum[half];

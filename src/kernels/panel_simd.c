@@ -41,7 +41,7 @@ void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t
         UNROLL for (int i = 0; i < 2 * HALF_VECTORS; i++)
         {
             v[i] = vf_load(x + i * LANES);
-            vi_save(largest + i * LANES, vi_max_of_4(vi_and(vf_bits(v[i]), vi_all(0x7fffffff))));
+            vi_store(largest + i * LANES, vi_max_of_4(vi_and(vf_as_int(v[i]), vi_all(0x7fffffff))));
         }
         int32_t rest[2];
         int top[2] = {outlying_group(largest, &rest[0]),
@@ -68,8 +68,8 @@ void LULL_AT_LEVEL(quantize)(const float *x, int n, int n_tokens, int t, uint8_t
             {
                 vi code = vi_round(vf_mul(v[i], vf_all(r)));
                 total = vi_add(total, code);
-                vi_save(q + i * LANES, code);
-                vi_save_bytes(slot.low + i * LANES, code);
+                vi_store(q + i * LANES, code);
+                vi_store_bytes(slot.low + i * LANES, code);
             }
             sum[half] = vi_sum(total);
         }

@@ -84,7 +84,7 @@ ALWAYS_INLINE vf vf_exp(vf x)
     p = vf_fma(p, r, vf_all(1.6666665459e-1f));
     p = vf_fma(p, r, vf_all(5.0000001201e-1f));
     vf e = vf_add(vf_fma(p, vf_mul(r, r), r), vf_all(1.0f));
-    vf scale = vi_as_float(vi_shl(vi_add(vf_bits(t), vi_all(127)), 23));
+    vf scale = vi_as_float(vi_shl(vi_add(vf_as_int(t), vi_all(127)), 23));
     return vf_below(x, -87.0f, vf_zero(), vf_mul(e, scale));
 }
 

@@ -105,7 +105,7 @@ ALWAYS_INLINE vi vi_load(const void *p)
 {
     return _mm256_loadu_si256((const __m256i *)p);
 }
-ALWAYS_INLINE void vi_save(void *p, vi a)
+ALWAYS_INLINE void vi_store(void *p, vi a)
 {
     _mm256_storeu_si256((__m256i *)p, a);
 }
@@ -179,7 +179,7 @@ ALWAYS_INLINE vi vi_from_i8(const uint8_t *p)
 {
     return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
 }
-ALWAYS_INLINE vi vf_bits(vf a)
+ALWAYS_INLINE vi vf_as_int(vf a)
 {
     return _mm256_castps_si256(a);
 }
@@ -188,7 +188,7 @@ ALWAYS_INLINE vi vi_max_of_4(vi a)
     a = _mm256_max_epi32(a, _mm256_shuffle_epi32(a, 0xb1));
     return _mm256_max_epi32(a, _mm256_shuffle_epi32(a, 0x4e));
 }
-ALWAYS_INLINE void vi_save_bytes(int8_t *p, vi a)
+ALWAYS_INLINE void vi_store_bytes(int8_t *p, vi a)
 {
     __m256i at = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4,
                                   8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);

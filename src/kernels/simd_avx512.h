@@ -106,7 +106,7 @@ ALWAYS_INLINE vi vi_load(const void *p)
 {
     return _mm512_loadu_si512(p);
 }
-ALWAYS_INLINE void vi_save(void *p, vi a)
+ALWAYS_INLINE void vi_store(void *p, vi a)
 {
     _mm512_storeu_si512(p, a);
 }
@@ -179,7 +179,7 @@ ALWAYS_INLINE vi vi_from_i8(const uint8_t *p)
 {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
 }
-ALWAYS_INLINE vi vf_bits(vf a)
+ALWAYS_INLINE vi vf_as_int(vf a)
 {
     return _mm512_castps_si512(a);
 }
@@ -190,7 +190,7 @@ ALWAYS_INLINE vi vi_max_of_4(vi a)
     return _mm512_max_epi32(a, _mm512_shuffle_epi32(a, 0x4e));
 }
 /* The low byte of each lane. */
-ALWAYS_INLINE void vi_save_bytes(int8_t *p, vi a)
+ALWAYS_INLINE void vi_store_bytes(int8_t *p, vi a)
 {
     _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
 }

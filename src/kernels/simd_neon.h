@@ -102,7 +102,7 @@ ALWAYS_INLINE vi vi_load(const void *p)
 {
     return vreinterpretq_s32_u8(vld1q_u8(p));
 }
-ALWAYS_INLINE void vi_save(void *p, vi a)
+ALWAYS_INLINE void vi_store(void *p, vi a)
 {
     vst1q_u8(p, vreinterpretq_u8_s32(a));
 }
@@ -166,7 +166,7 @@ ALWAYS_INLINE vf vi_as_float(vi a)
 {
     return vreinterpretq_f32_s32(a);
 }
-ALWAYS_INLINE vi vf_bits(vf a)
+ALWAYS_INLINE vi vf_as_int(vf a)
 {
     return vreinterpretq_s32_f32(a);
 }
@@ -200,7 +200,7 @@ ALWAYS_INLINE vi vi_order_packed(vi a)
 {
     return a;
 }
-ALWAYS_INLINE void vi_save_bytes(int8_t *p, vi a)
+ALWAYS_INLINE void vi_store_bytes(int8_t *p, vi a)
 {
     int16x4_t half = vmovn_s32(a);
     int8x8_t bytes = vmovn_s16(vcombine_s16(half, half));
