@@ -27,6 +27,27 @@ ALWAYS_INLINE void prefetch(const void *p, int n_bytes)
  * a short stream is over before they have come to speed: this goes past the end of a tile. */
 enum { AHEAD_BYTES = 8192 };
 
+/* Each level has vf, lanes of f32, and vi, lanes of i32 or of narrower integers, and of each the
+ * functions of one instruction or so. What their names leave open:
+ *
+ *   vf_min, vf_max        the second operand where either is NaN or both are zero
+ *   vf_below              (a, limit, b, otherwise): b where a < limit, else otherwise
+ *   vf_fold               the 16 stripes of a sum (kernels.h), [16 / LANES]
+ *   vi_top, vf_top        the largest lane
+ *   vi_sra                signed lanes, towards minus infinity
+ *   vi_max_of_4           in every lane the largest of its group of four
+ *   vi_store_bytes        the low byte of each lane
+ *   vi_pack_to_16, _bytes lanes of 32 bits, within 0 to 32,767, narrowed to 16; those, within 0 to 127,
+ *                         to bytes. The order is the instructions' own until vi_order_packed puts the
+ *                         bytes of four vectors right.
+ *   vi_dot4               sum plus the four products of unsigned bytes a and signed bytes b in every
+ *                         lane, exactly. Levels that have it define HAS_DOT4, and DOT4_IS_SIGNED where a
+ *                         is signed, too. The others have what follows instead.
+ *   vi_mul_pairs          pairs of products of unsigned a and signed b, saturated to 16 bits: callers
+ *                         keep them within
+ *   vi_widen_pairs        sums of neighbouring lanes of 16 bits, times a constant
+ *   vi_abs8, vi_sign8     |w|, and b with the sign of w: their products stay within 16 bits for any w.
+ *                         Where w is 0, the sign is the level's own choice, as |w| is 0, too. */
 #if defined(__ARM_FEATURE_DOTPROD)
 
 #include "simd_neon.h"
@@ -42,7 +63,7 @@ enum { AHEAD_BYTES = 8192 };
 #endif
 
 #if defined(__x86_64__)
-/* The 16 stripes of a sum, folded 8-4-2-1; stripes [16 / LANES]. */
+/* Folded 8-4-2-1. */
 ALWAYS_INLINE float vf_fold(const vf *stripes)
 {
 #if defined(__AVX512F__)

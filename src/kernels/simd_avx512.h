@@ -48,7 +48,6 @@ ALWAYS_INLINE vf vf_negate(vf a)
 {
     return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f));
 }
-/* The second operand where either is NaN or both are zero. */
 ALWAYS_INLINE vf vf_min(vf a, vf b)
 {
     return _mm512_min_ps(a, b);
@@ -61,7 +60,6 @@ ALWAYS_INLINE vf vf_round(vf a)
 {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-/* b where a < limit, else otherwise. */
 ALWAYS_INLINE vf vf_below(vf a, float limit, vf b, vf otherwise)
 {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_set1_ps(limit), _CMP_LT_OQ), otherwise,
@@ -146,7 +144,6 @@ ALWAYS_INLINE vi vi_shl(vi a, int n)
 {
     return _mm512_slli_epi32(a, (unsigned)n);
 }
-/* Signed lanes: towards minus infinity. */
 ALWAYS_INLINE vi vi_sra(vi a, int n)
 {
     return _mm512_srai_epi32(a, (unsigned)n);
@@ -183,19 +180,15 @@ ALWAYS_INLINE vi vf_as_int(vf a)
 {
     return _mm512_castps_si512(a);
 }
-/* In every lane the largest of its group of four. */
 ALWAYS_INLINE vi vi_max_of_4(vi a)
 {
     a = _mm512_max_epi32(a, _mm512_shuffle_epi32(a, 0xb1));
     return _mm512_max_epi32(a, _mm512_shuffle_epi32(a, 0x4e));
 }
-/* The low byte of each lane. */
 ALWAYS_INLINE void vi_store_bytes(int8_t *p, vi a)
 {
     _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
 }
-/* Lanes of 32 bits, within 0 to 32,767, narrowed to 16; those, within 0 to 127, to bytes. The order is the
- * instructions' own until vi_order_packed puts the bytes of four vectors right. */
 ALWAYS_INLINE vi vi_pack_to_16(vi a, vi b)
 {
     return _mm512_packs_epi32(a, b);
@@ -214,9 +207,7 @@ ALWAYS_INLINE int32_t vi_sum(vi a)
     return _mm512_reduce_add_epi32(a);
 }
 #if defined(__AVX512VNNI__)
-/* sum plus the four products of unsigned bytes a and signed bytes b in every lane, exactly. Levels
- * that have it define HAS_DOT4, and DOT4_IS_SIGNED where a is signed, too. Not the intrinsic: around it
- * GCC 12 copies sums that a loop carries to another register and back. */
+/* Not the intrinsic: around it GCC 12 copies sums that a loop carries to another register and back. */
 #define HAS_DOT4 1
 ALWAYS_INLINE vi vi_dot4(vi sum, vi a, vi b)
 {
@@ -224,7 +215,6 @@ ALWAYS_INLINE vi vi_dot4(vi sum, vi a, vi b)
     return sum;
 }
 #endif
-/* Pairs of products of unsigned a and signed b, saturated to 16 bits: callers keep them within. */
 ALWAYS_INLINE vi vi_mul_pairs(vi a, vi b)
 {
     return _mm512_maddubs_epi16(a, b);
@@ -233,13 +223,10 @@ ALWAYS_INLINE vi vi_add16(vi a, vi b)
 {
     return _mm512_add_epi16(a, b);
 }
-/* Sums of neighbouring lanes of 16 bits, times a constant. */
 ALWAYS_INLINE vi vi_widen_pairs(vi a, short factor)
 {
     return _mm512_madd_epi16(a, _mm512_set1_epi16(factor));
 }
-/* |w| and b with the sign of w: the products of pairs stay within 16 bits for any w. Where w is 0, the
- * sign is the level's own choice, as |w| is 0, too. */
 ALWAYS_INLINE vi vi_abs8(vi w)
 {
     return _mm512_abs_epi8(w);
