@@ -698,6 +698,26 @@ class Chat(Case):
         self.assertEqual(self.lull.ok("chat", self.bpe, stdin=""), b"")
 
 
+class States(Case):
+    """Names that are given to states, and what chats and runs that wake go on with."""
+
+    def setUp(self):
+        home = self.folder / f"home of {self.id().split('.')[-1]}"
+        self.lull = self.lull.with_env(LULL_HOME=str(home))
+
+    def names(self):
+        return {state["name"] for state in self.lull.json("ls")}
+
+    def test_woken_bias(self):
+        """The bias that a state fell asleep with outlives the session that it came with."""
+        self.lull.ok("run", self.bpe, "-p", "hello", "-n", 3, "--logit-bias", "40=1000", "--sleep", "a")
+        want = self.lull.ok("run", self.bpe, "--wake", "a", "-p", "one", "-n", 3)
+        for lines in ("one\ntwo\nthree\n", "one\n/wake a\ntwo\n/wake a\nthree\n"):
+            done = self.lull.run("chat", self.bpe, "--wake", "a", "-n", 3, stdin=lines)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(done.stdout, want * 3)
+
+
 class Models(unittest.TestCase):
     """The real models against the oracle's fixtures."""
 

@@ -684,7 +684,7 @@ static void greet(const chat *c)
              "the answers\nare what the model goes on with.");
 }
 
-static lull_status set_up(chat *c, const args *a, lull_error *err)
+static lull_status set_up(chat *c, args *a, lull_error *err)
 {
     static const char *names[N_COMMANDS];
     for (size_t i = 0; i < N_COMMANDS; i++) names[i] = commands[i].name;
@@ -698,10 +698,9 @@ static lull_status set_up(chat *c, const args *a, lull_error *err)
     LULL_TRY(lull_cmd_state_open(&c->state, c->model, err));
     LULL_TRY(lull_cmd_state_session(&c->state, c->model, (size_t)a->n_ctx, &c->session, err));
     if (c->state.wake) {
-        lull_sampling slept;
         LULL_TRY(lull_conversation_load(&c->said, c->session, err));
-        if (!a->is_sampling_given && lull_session_sampling(c->session, &slept))
-            c->opt.sampling = slept;
+        if (!a->is_sampling_given)
+            LULL_TRY(lull_sampling_wake(&a->sampling, c->session, &c->opt, err));
     }
     if (a->system) LULL_TRY(lull_conversation_set_system(&c->said, a->system, err));
     if (c->state.sleep && !set_chat_name(c, c->state.sleep))

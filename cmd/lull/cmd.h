@@ -279,6 +279,7 @@ typedef struct lull_cmd_sampling {
     lull_logit_bias bias[LULL_STRINGS_CAP];
     const char *schema_file, *gbnf_file, *regex, *choice, *loop_guard, *draft;
     char *grammar;                 /* owned, by lull_sampling_fini; NULL: none */
+    lull_logit_bias *slept_bias;   /* the same, of lull_sampling_wake */
     lull_sampling_values defaults; /* what lull_sampling_is_given compares with */
 } lull_cmd_sampling;
 
@@ -292,6 +293,10 @@ bool lull_sampling_is_given(const lull_cmd_sampling *a);
 /* After parsing: put everything into *opt, which then points into a. Draws a seed when none was
  * given. Returns -1, or an exit status after a message. */
 int lull_sampling_apply(lull_cmd_sampling *a, const char *verb, lull_generate_options *opt);
+/* The sampling that the session fell asleep with, if any, into *opt, which then points into a: the
+ * session's own is gone with its next generation. LULL_ENOMEM. */
+LULL_NODISCARD lull_status lull_sampling_wake(lull_cmd_sampling *a, const lull_session *s,
+                                              lull_generate_options *opt, lull_error *err);
 void lull_sampling_fini(lull_cmd_sampling *a);
 
 #endif

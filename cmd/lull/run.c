@@ -122,17 +122,19 @@ static int print_json(const args *a, const lull_session *s, const lull_cmd_timin
 }
 
 /* Generate after the prompt; without one, go on with what was slept in the middle. */
-static lull_status generate(const args *a, lull_session *s, lull_generate_options *opt,
+static lull_status generate(args *a, lull_session *s, lull_generate_options *opt,
                             lull_answer *answer, lull_error *err)
 {
-    lull_sampling slept;
     bool is_given = a->is_sampling_given;
     if (!a->has_prompt && !is_given) {
         lull_status st = lull_talk_answer_more(&a->talk, s, opt->max_tokens, answer, err);
         if (st != LULL_EINVAL) return st;
         lull_answer_fini(answer);
     }
-    if (a->state.wake && !is_given && lull_session_sampling(s, &slept)) opt->sampling = slept;
+    if (a->state.wake && !is_given) {
+        lull_status st = lull_sampling_wake(&a->sampling, s, opt, err);
+        if (st != LULL_OK) return st;
+    }
     opt->holds_text = a->state.sleep != NULL;
     return lull_talk_answer(&a->talk, s, opt, answer, err);
 }

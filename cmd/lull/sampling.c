@@ -201,7 +201,24 @@ static int apply_draft(const lull_cmd_sampling *a, const char *verb, lull_genera
 void lull_sampling_fini(lull_cmd_sampling *a)
 {
     free(a->grammar);
+    free(a->slept_bias);
     a->grammar = NULL;
+    a->slept_bias = NULL;
+}
+
+lull_status lull_sampling_wake(lull_cmd_sampling *a, const lull_session *s,
+                               lull_generate_options *opt, lull_error *err)
+{
+    lull_sampling slept;
+    if (!lull_session_sampling(s, &slept)) return LULL_OK;
+    lull_logit_bias *bias = calloc(slept.n_bias + 1, sizeof *bias);
+    if (!bias) return lull_fail(err, LULL_ENOMEM, "no memory for the state's logit bias");
+    if (slept.n_bias > 0) memcpy(bias, slept.bias, slept.n_bias * sizeof *bias);
+    free(a->slept_bias);
+    a->slept_bias = bias;
+    slept.bias = bias;
+    opt->sampling = slept;
+    return LULL_OK;
 }
 
 int lull_sampling_apply(lull_cmd_sampling *a, const char *verb, lull_generate_options *opt)
