@@ -708,6 +708,30 @@ class States(Case):
     def names(self):
         return {state["name"] for state in self.lull.json("ls")}
 
+    def test_bad_names(self):
+        """Names are looked at before anything is done: neither model nor file nor state need be there."""
+        evaluating = (("read", "no.gguf", "no.txt", "--as"),
+                      ("run", "no.gguf", "-p", "x", "--sleep"), ("chat", "no.gguf", "--sleep"),
+                      ("logits", "no.gguf", "-p", "x", "-o", "no.npy", "--sleep"))
+        for name in ("", "-x", "a/b", "a@b", "#3", "a:1", "a\tb", "x" * 201):
+            for verb, *args in evaluating:
+                self.fails(2, "a name", verb, *args[:-1], f"{args[-1]}={name}")
+                self.fails(2, "a tag", verb, *args, "x", f"--tag={name}")
+            for verb in ("fork", "mv", "fold"):
+                self.fails(2, "a name", verb, "--", "no-state", name)
+            self.fails(2, "a tag", "tag", "--", "no-state", "good", name)
+
+    def test_unfinished_names(self):
+        """What is called like an unfinished reading, and is none, stays."""
+        for name in ("a", "b"):
+            (self.folder / name).write_text(f"file {name}")
+        for name in ("x.reading", "x"):
+            self.lull.ok("read", self.bpe, self.folder / "a", "--as", name)
+        self.assertEqual(self.names(), {"x.reading", "x"})
+        for name in ("y" * 200, "é" * 100):
+            self.lull.ok("read", self.bpe, self.folder / "b", "--as", name)
+            self.assertIn(name, self.names())
+
     def test_woken_bias(self):
         """The bias that a state fell asleep with outlives the session that it came with."""
         self.lull.ok("run", self.bpe, "-p", "hello", "-n", 3, "--logit-bias", "40=1000", "--sleep", "a")

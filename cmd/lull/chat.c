@@ -767,6 +767,7 @@ int lull_cmd_chat(int argc, char **argv)
                    {"States", c.state.rows, LULL_STATE_ROWS}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
     a.is_sampling_given = lull_sampling_is_given(&a.sampling);
+    if (rc < 0) rc = lull_cmd_state_check(&c.state, "chat");
     if (rc < 0) rc = lull_sampling_apply(&a.sampling, "chat", &c.opt);
     if (rc >= 0) return rc;
     lull_error err;

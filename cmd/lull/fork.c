@@ -71,6 +71,7 @@ int lull_cmd_fork(int argc, char **argv)
             "for :TOKEN,\none page.",
         .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, a.names);
+    if (rc < 0) rc = lull_cmd_check_name("fork", "name", a.names[1]);
     if (rc >= 0) return rc;
     lull_error err;
     rc = LULL_EXIT_OK;

@@ -182,6 +182,8 @@ int lull_cmd_logits(int argc, char **argv)
     if (!!a.tokens + !!a.tokens_file + !!a.text + !!a.file != 1)
         return lull_cli_usage("logits", "give one of --tokens, --tokens-file, -p and -f");
     if (!a.out) return lull_cli_usage("logits", "-o OUT.npy is missing");
+    rc = lull_cmd_state_check(&a.state, "logits");
+    if (rc >= 0) return rc;
     lull_error err;
     lull_cmd_tokens tokens = {0};
     if (a.tokens &&

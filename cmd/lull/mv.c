@@ -9,6 +9,7 @@ int lull_cmd_mv(int argc, char **argv)
                           .about = "Change a name. Its history moves along.",
                           .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, names);
+    if (rc < 0) rc = lull_cmd_check_name("mv", "name", names[1]);
     if (rc >= 0) return rc;
     lull_error err;
     lull_store *store;

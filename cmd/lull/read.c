@@ -12,6 +12,8 @@
 enum { FILE_MAX_BYTES = 1 << 30, READ_STEP = 512 };
 /* What an interruption may cost, in milliseconds of reading. */
 static const double checkpoint_ms = 15000;
+/* What tells an unfinished reading from a state that somebody named so. */
+static const char unfinished_tag[] = "unfinished-reading";
 
 typedef struct args {
     const char *model, *name, *separator, *system;
@@ -20,6 +22,7 @@ typedef struct args {
     lull_cmd_numerics numerics;
     bool is_chat, special, as_json;
     lull_cmd_state state;
+    char unfinished[LULL_NAME_MAX + 1]; /* the name under which an unfinished reading sleeps */
 } args;
 
 /* Separators as they are typed: \n and \t, {file} for the name of the file that follows. */
@@ -96,23 +99,54 @@ done:
     return st;
 }
 
-/* The name under which an unfinished reading sleeps. */
-static char *unfinished_name(const char *name)
+/* Whether a name is an unfinished reading's, or nobody's. */
+static lull_status look_up(lull_store *store, const char *name, bool *is_unfinished, bool *is_free,
+                           lull_error *err)
 {
-    lull_buffer b = {0};
-    lull_buffer_printf(&b, "%s.reading", name);
-    return lull_buffer_take(&b, NULL);
+    lull_store_state state;
+    int64_t id;
+    size_t token;
+    *is_unfinished = false;
+    lull_status st = lull_store_resolve(store, name, &id, &token, err);
+    *is_free = st == LULL_ENOTFOUND;
+    if (st != LULL_OK) return *is_free ? LULL_OK : st;
+    st = lull_store_get(store, id, false, &state, err);
+    if (st != LULL_OK) return st;
+    for (size_t i = 0; i < state.n_tags; i++)
+        if (strcmp(state.tags[i], unfinished_tag) == 0) *is_unfinished = true;
+    lull_store_state_fini(&state);
+    return LULL_OK;
+}
+
+/* NAME.reading, or with a number behind where that is a state of somebody's. */
+static lull_status choose_unfinished(args *a, lull_error *err)
+{
+    enum { SUFFIX_BYTES = sizeof ".reading-99" - 1, MOST = 99 };
+    size_t n = strlen(a->name);
+    if (n > LULL_NAME_MAX - SUFFIX_BYTES) {
+        n = LULL_NAME_MAX - SUFFIX_BYTES;
+        while (((unsigned char)a->name[n] & 0xc0) == 0x80) n--; /* whole characters */
+    }
+    for (int i = 1; i <= MOST; i++) {
+        bool is_unfinished, is_free;
+        char number[16] = "";
+        if (i > 1) snprintf(number, sizeof number, "-%d", i);
+        snprintf(a->unfinished, sizeof a->unfinished, "%.*s.reading%s", (int)n, a->name, number);
+        lull_status st = look_up(a->state.store, a->unfinished, &is_unfinished, &is_free, err);
+        if (st != LULL_OK || is_unfinished || is_free) return st;
+    }
+    return lull_fail(err, LULL_EEXIST,
+                     "%s and the names before it are taken, and this reading would be kept as one "
+                     "of them: choose another name",
+                     a->unfinished);
 }
 
 static lull_status checkpoint(const args *a, lull_session *s, lull_error *err)
 {
-    char *name = unfinished_name(a->name);
-    if (!name) return lull_fail(err, LULL_ENOMEM, "no memory for a name");
-    lull_sleep_options options = {.name = name};
-    lull_status st =
-        lull_session_n_tokens(s) > 0 ? lull_sleep(s, a->state.store, &options, NULL, err) : LULL_OK;
-    free(name);
-    return st;
+    const char *tag = unfinished_tag;
+    lull_sleep_options options = {.name = a->unfinished, .tags = &tag, .n_tags = 1};
+    if (lull_session_n_tokens(s) == 0) return LULL_OK;
+    return lull_sleep(s, a->state.store, &options, NULL, err);
 }
 
 /* Pages that an earlier, interrupted call has stored are found there; so each call goes on where the last
@@ -161,11 +195,14 @@ done:
 
 static void remove_checkpoint(const args *a)
 {
-    char *name = unfinished_name(a->name);
+    bool is_unfinished, is_free;
     lull_error ignored;
     /* It is not there unless an earlier call, or this one, was long. */
-    if (name && lull_store_remove_name(a->state.store, name, &ignored) != LULL_OK) ignored.code = 0;
-    free(name);
+    if (look_up(a->state.store, a->unfinished, &is_unfinished, &is_free, &ignored) != LULL_OK ||
+        !is_unfinished)
+        return;
+    if (lull_store_remove_name(a->state.store, a->unfinished, &ignored) != LULL_OK)
+        ignored.code = 0;
 }
 
 /* What a question about the documents has to know: lull_conversation_load. */
@@ -197,8 +234,8 @@ static lull_status read_files(args *a, int *rc, lull_error *err)
     lull_interrupt_arm();
     LULL_TRY(lull_cmd_open_model(a->model, (int)a->n_threads,
                                  lull_cmd_state_numerics(&a->state, a->numerics), 0, &model, err));
-    a->state.sleep = a->name;
     LULL_TRY(lull_cmd_state_open(&a->state, model, err));
+    LULL_TRY(choose_unfinished(a, err));
     LULL_TRY(lull_cmd_state_session(&a->state, model, (size_t)a->n_ctx, &session, err));
     lull_interrupt_watch(session);
     LULL_TRY(make_tokens(a, model, session, &all, err));
@@ -266,6 +303,9 @@ int lull_cmd_read(int argc, char **argv)
     if (rc >= 0) return rc;
     if (!a.name) return lull_cli_usage("read", "--as NAME is missing");
     if (a.system && !a.is_chat) return lull_cli_usage("read", "--system needs --chat");
+    a.state.sleep = a.name;
+    rc = lull_cmd_state_check(&a.state, "read");
+    if (rc >= 0) return rc;
     lull_error err;
     rc = LULL_EXIT_OK;
     if (read_files(&a, &rc, &err) != LULL_OK) return lull_cmd_fail("read", &err);

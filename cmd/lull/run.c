@@ -309,6 +309,7 @@ int lull_cmd_run(int argc, char **argv)
     if (rc < 0 && a.raw && a.system) rc = lull_cli_usage("run", "--system has no place with --raw");
     lull_generate_options opt;
     a.is_sampling_given = lull_sampling_is_given(&a.sampling);
+    if (rc < 0) rc = lull_cmd_state_check(&a.state, "run");
     if (rc < 0) rc = lull_sampling_apply(&a.sampling, "run", &opt);
     if (rc >= 0) return rc;
     lull_error err;

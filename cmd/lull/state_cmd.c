@@ -25,6 +25,14 @@ void lull_cmd_state_init(lull_cmd_state *st)
     memcpy(st->rows, rows, sizeof rows);
 }
 
+int lull_cmd_state_check(const lull_cmd_state *st, const char *verb)
+{
+    int rc = st->sleep ? lull_cmd_check_name(verb, "name", st->sleep) : -1;
+    for (size_t i = 0; i < st->tags.n && rc < 0; i++)
+        rc = lull_cmd_check_name(verb, "tag", st->tags.v[i]);
+    return rc;
+}
+
 lull_cmd_numerics lull_cmd_state_numerics(const lull_cmd_state *st, lull_cmd_numerics asked)
 {
     lull_store *store;

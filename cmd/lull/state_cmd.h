@@ -36,6 +36,8 @@ lull_cmd_numerics lull_cmd_state_numerics(const lull_cmd_state *st, lull_cmd_num
 
 /* st stays where it is: rows point into it. */
 void lull_cmd_state_init(lull_cmd_state *st);
+/* After parsing: may it sleep under this name, with these tags? -1, or LULL_EXIT_USAGE after a message. */
+int lull_cmd_state_check(const lull_cmd_state *st, const char *verb);
 /* Open the store, made if something is to sleep, and let the model's prompts begin with what it has.
  * No store is no failure unless something is to wake. */
 LULL_NODISCARD lull_status lull_cmd_state_open(lull_cmd_state *st, lull_model *model,

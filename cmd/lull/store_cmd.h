@@ -30,6 +30,10 @@ bool lull_cmd_is_export(const char *name);
 LULL_NODISCARD lull_status lull_cmd_find_state(const char *dir, const char *name, lull_store **out,
                                                int64_t *id, size_t *token, lull_error *err);
 
+/* May a state have this name (or tag: `what`)? For new ones, before any work is done. -1, or
+ * LULL_EXIT_USAGE after a message. */
+int lull_cmd_check_name(const char *verb, const char *what, const char *name);
+
 /* As asked, else as the state was computed, if its card says so. */
 lull_cmd_numerics lull_cmd_numerics_of_state(const lull_store_state *st, lull_cmd_numerics asked);
 

@@ -6,6 +6,9 @@
 
 #include "store_cmd.h"
 
+/* src/state/store_private.h, which cannot stand beside lull.h: both have a lull_wake. */
+LULL_NODISCARD lull_status lull_name_check(const char *what, const char *name, lull_error *err);
+
 lull_status lull_cmd_store_path(const char *dir, char **path, lull_error *err)
 {
     const char *own = getenv("LULL_HOME"), *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
@@ -80,6 +83,13 @@ done:
         *out = NULL;
     }
     return st;
+}
+
+int lull_cmd_check_name(const char *verb, const char *what, const char *name)
+{
+    lull_error err;
+    if (lull_name_check(what, name, &err) == LULL_OK) return -1;
+    return lull_cli_usage(verb, "%s", err.msg);
 }
 
 const char *lull_cmd_state_label(const lull_store_state *st, char buf[LULL_NAME_MAX + 1])

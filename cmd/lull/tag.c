@@ -58,6 +58,8 @@ int lull_cmd_tag(int argc, char **argv)
                           .groups = {{"Options", options, sizeof options / sizeof *options}},
                           .rest = &a.tags};
     int rc = lull_cli_parse(&cli, argc, argv, &a.name);
+    for (size_t i = 0; i < a.tags.n && rc < 0; i++)
+        rc = lull_cmd_check_name("tag", "tag", a.tags.v[i]);
     if (rc >= 0) return rc;
     lull_error err;
     rc = LULL_EXIT_OK;
