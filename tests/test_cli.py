@@ -300,6 +300,15 @@ class Run(Case):
         self.fails(2, "not both", "run", self.bpe, "-p", "a", "-f", path)
         self.fails(1, "no/file", "run", self.bpe, "-f", self.folder / "no/file")
 
+    def test_long_prompt(self):
+        """An answer after more tokens than ids of calls have numbers for."""
+        path = self.folder / "long prompt"
+        path.write_text("ab" * 50000)
+        args = [self.spm, "--raw", "-f", path, "-n", 1, "--ctx", 200000, "--ignore-eos"]
+        out = self.answer(*args)
+        self.assertGreater(out["prompt_tokens"], 90000)
+        self.assertEqual(len(out["tokens"]), 1)
+
 
 class Eval(Case):
     def expected(self, model, window):

@@ -347,6 +347,8 @@ done:
 static lull_status begin(const lull_talk *t, lull_session *s, bool is_inside, lull_answer *out,
                          lull_error *err)
 {
+    /* Ids of calls that differ from those before, which began at fewer tokens. */
+    int first_call = (int)(lull_session_n_tokens(s) % LULL_REPLY_FIRST_CALL);
     lull_reply_options o = {.tools = t->tools_json ? t->tools : LULL_TOOLS_NONE,
                             .reasoning = t->reasoning,
                             .thinking = t->think == LULL_THINK_HIDE   ? LULL_THINKING_HIDE
@@ -354,7 +356,7 @@ static lull_status begin(const lull_talk *t, lull_session *s, bool is_inside, lu
                                                                       : LULL_THINKING_CAPTURE,
                             .starts_in_thought = is_inside,
                             .tools_json = t->tools_json,
-                            .first_call = (int)lull_session_n_tokens(s),
+                            .first_call = first_call,
                             .on_event = on_event,
                             .user = out};
     out->talk = t;
