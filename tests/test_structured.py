@@ -10,6 +10,7 @@ under the schemas of data/schemas, at temperature 2 (top-k 20, which draws faste
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import unittest
@@ -230,6 +231,24 @@ class Tools(Case):
                                arch="gemma3")
                 self.assertEqual(len(out["tool_calls"]), 1, out["text"])
                 self.check(out["tool_calls"][0])
+
+    def test_arguments_as_text(self):
+        """Arguments that no JSON object of the program would hold are as the model wrote them."""
+        for value in ("3" * 30, "-1e999", '"a\\u0000b"'):
+            arguments = '{"a": %s, "b": 1}' % value
+            call = '<tool_call>{"name": "add", "arguments": %s}</tool_call>' % arguments
+            choice = ["--tool-format", "hermes", "--choice", json.dumps([call])]
+            out = self.ask("hermes", *choice)
+            self.assertEqual([c["function"]["arguments"] for c in out["tool_calls"]], [arguments])
+            t = Terminal([program_path, "chat", self.model("hermes"), "--tools", str(self.tools),
+                          *choice], terminal_env(self.lull, self.folder))
+            t.wait_for("> ")
+            t.type("hello\r")
+            t.wait_for("the model wants to run add " + arguments)
+            t.type("y\r")
+            t.wait_for(f"add: {arguments} seen")
+            os.kill(t.pid, signal.SIGKILL)  # it would call for ever
+            self.assertEqual(t.exit_code(), -signal.SIGKILL)
 
     def test_errors(self):
         for part, *args in (("no tool has this name", "--tool-choice", "fly"),

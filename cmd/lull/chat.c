@@ -123,7 +123,9 @@ static void run_tool(chat *c, const json_t *call, lull_buffer *result)
     lull_error err;
     const json_t *function = json_object_get(call, "function");
     const char *name = json_string_value(json_object_get(function, "name"));
-    char *arguments = json_dumps(json_object_get(function, "arguments"), JSON_COMPACT);
+    const json_t *given = json_object_get(function, "arguments");
+    char *arguments =
+        json_is_string(given) ? strdup(json_string_value(given)) : json_dumps(given, JSON_COMPACT);
     const json_t *tool = lull_talk_find_tool(&c->talk, name);
     const json_t *command = json_object_get(tool, "command");
     if (!command) command = json_object_get(json_object_get(tool, "function"), "command");

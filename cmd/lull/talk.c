@@ -430,9 +430,10 @@ json_t *lull_answer_calls(const lull_answer *a)
     for (size_t i = 0; i < lull_reply_n_calls(a->reply); i++) {
         lull_reply_call_view c = lull_reply_call(a->reply, i);
         json_t *arguments = json_loads(c.arguments, 0, NULL);
-        json_t *call =
-            json_pack("{s:s, s:s, s:{s:s, s:o}}", "id", c.id, "type", "function", "function",
-                      "name", c.name, "arguments", arguments ? arguments : json_object());
+        /* Good JSON that jansson has no place for: integers beyond 64 bits, 1e999, \u0000. */
+        if (!arguments) arguments = json_string(c.arguments);
+        json_t *call = json_pack("{s:s, s:s, s:{s:s, s:o}}", "id", c.id, "type", "function",
+                                 "function", "name", c.name, "arguments", arguments);
         if (call) json_array_append_new(list, call);
     }
     return list;

@@ -69,7 +69,8 @@ LULL_NODISCARD lull_status lull_talk_answer_more(const lull_talk *t, lull_sessio
 void lull_answer_fini(lull_answer *a);
 /* The answer as a message of a conversation; NULL: no memory. */
 json_t *lull_answer_message(const lull_answer *a);
-/* Its calls, as messages have them: [{"id", "type", "function": {"name", "arguments"}}]. */
+/* Its calls, as messages have them: [{"id", "type", "function": {"name", "arguments"}}]. Arguments are an
+ * object, or their text as the model wrote it, where an object would not hold all of it. */
 json_t *lull_answer_calls(const lull_answer *a);
 
 #endif
