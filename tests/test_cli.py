@@ -741,6 +741,29 @@ class States(Case):
             self.lull.ok("read", self.bpe, self.folder / "b", "--as", name)
             self.assertIn(name, self.names())
 
+    def test_cancelled_message(self):
+        """A message whose answer is cancelled before it has text is neither said nor in the tokens."""
+        self.lull.ok("run", self.bpe, "-p", "FIRST", "-n", 3, "--logit-bias", "40=1000", "--sleep", "a")
+        # Without end, a control token, which has no text.
+        process = subprocess.Popen([program_path, "chat", self.bpe, "--wake", "a", "--sleep", "b",
+                                    "--logit-bias", "1=1000", "--ignore-eos", "--ctx", "1000000"],
+                                   env=self.lull.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        process.stdin.write(b"CANCELLED\n")
+        process.stdin.flush()
+        time.sleep(1.5)
+        process.send_signal(signal.SIGTERM)
+        out, message = process.communicate(timeout=20)
+        self.assertEqual((process.returncode, out), (143, b""), message)
+        self.assertIn(b"asleep as b", message)
+        for name in ("b", "c"):
+            ids = self.lull.json("show", name, "--tokens")["tokens"]
+            text = self.lull.ok("tokenize", self.bpe, "--decode", "--special", stdin=json.dumps(ids))
+            self.assertEqual((b"FIRST" in text, b"CANCELLED" in text), (True, False))
+            self.lull.ok("run", self.bpe, "--wake", "b", "-p", "THIRD", "-n", 1, "--sleep", "c")
+        said = [m["content"] for m in self.lull.json("show", "c")["session"]["messages"]]
+        self.assertEqual((said[0], said[2]), ("FIRST", "THIRD"))
+
     def test_woken_bias(self):
         """The bias that a state fell asleep with outlives the session that it came with."""
         self.lull.ok("run", self.bpe, "-p", "hello", "-n", 3, "--logit-bias", "40=1000", "--sleep", "a")

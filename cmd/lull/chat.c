@@ -52,6 +52,14 @@ static void complain(chat *c, const lull_error *err)
     if (!c->is_interactive) c->rc = LULL_EXIT_FAILED;
 }
 
+/* The session may say the message that is taken back, and more. */
+static void take_back_exchange(chat *c)
+{
+    lull_conversation_pop_exchange(&c->said);
+    c->said.n_said = 0;
+    c->is_cut = true;
+}
+
 /* ---- answering ------------------------------------------------------------------------------ */
 
 /* Text as it is, thoughts dimmed. */
@@ -200,12 +208,12 @@ static lull_status answer_once(chat *c, size_t *n_calls, lull_error *err)
                     json_object_size(message) == 2;
     if (a.result.finish == LULL_FINISH_CANCELLED && is_empty) {
         json_decref(message);
-        lull_conversation_pop(&c->said);
+        take_back_exchange(c);
     } else {
         LULL_TRY(lull_conversation_add_message(&c->said, message, err));
+        lull_conversation_note_said(&c->said, c->session, a.result.finish);
+        c->is_cut = false;
     }
-    lull_conversation_note_said(&c->said, c->session, a.result.finish);
-    c->is_cut = false;
     if (c->stats_each_turn) lull_cmd_print_stats(c->model, c->session, &c->timings);
     if (a.result.finish != LULL_FINISH_CANCELLED) LULL_TRY(run_tools(c, &a, n_calls, err));
 done:
@@ -241,10 +249,9 @@ static void answer(chat *c)
         c->rc = 128 + signal_number;
     }
     /* Results of tools that nobody answered stand for nothing. */
-    if (st == LULL_OK && lull_conversation_is_due(&c->said) && n_calls > 0)
-        lull_conversation_pop_exchange(&c->said), c->is_cut = true;
+    if (st == LULL_OK && lull_conversation_is_due(&c->said) && n_calls > 0) take_back_exchange(c);
     if (st == LULL_OK) return;
-    lull_conversation_pop_exchange(&c->said);
+    take_back_exchange(c);
     if (st == LULL_ECANCELLED)
         note("[interrupted; the message was taken back]");
     else
@@ -274,12 +281,6 @@ static const char *last_message(const chat *c)
         if (strcmp(lull_conversation_role(&c->said, i), "user") == 0)
             return lull_conversation_content(&c->said, i);
     return NULL;
-}
-
-static void take_back_exchange(chat *c)
-{
-    c->is_cut = true;
-    lull_conversation_pop_exchange(&c->said);
 }
 
 static void cmd_system(chat *c, const char *arg)
