@@ -764,6 +764,16 @@ class States(Case):
         said = [m["content"] for m in self.lull.json("show", "c")["session"]["messages"]]
         self.assertEqual((said[0], said[2]), ("FIRST", "THIRD"))
 
+    def test_chat_name(self):
+        """A chat that wakes a state by its name goes on as it; by another word, it keeps the name it had."""
+        for _ in range(2):
+            self.lull.ok("run", self.bpe, "-p", "hello", "-n", 3, "--sleep", "a")
+        for word, name in (("a@{1}", "work"), ("#1", "work"), ("a:5", "work"), ("a", "a")):
+            before = self.lull.json("ls")
+            self.lull.ok("chat", self.bpe, "--sleep", "work", "-n", 3, stdin=f"/wake {word}\nhello\n")
+            moved = [s["name"] for s in self.lull.json("ls") if s not in before]
+            self.assertEqual(moved, [name])
+
     def test_woken_bias(self):
         """The bias that a state fell asleep with outlives the session that it came with."""
         self.lull.ok("run", self.bpe, "-p", "hello", "-n", 3, "--logit-bias", "40=1000", "--sleep", "a")

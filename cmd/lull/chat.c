@@ -432,7 +432,9 @@ static lull_status wake(chat *c, const char *name, lull_error *err)
     LULL_TRY(need_store(c, err));
     LULL_TRY(lull_wake(c->model, c->state.store, name, &options, &session, err));
     LULL_TRY(lull_conversation_load(&said, session, err));
-    if (!set_chat_name(c, name)) LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for a name"));
+    /* Under NAME@{n}, NAME:TOKEN and #ID nothing sleeps: the chat stays who it was. */
+    if (lull_cmd_is_name(name) && !set_chat_name(c, name))
+        LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for a name"));
     lull_session_free(c->session);
     lull_conversation_fini(&c->said);
     c->session = session;

@@ -33,6 +33,8 @@ LULL_NODISCARD lull_status lull_cmd_find_state(const char *dir, const char *name
 /* May a state have this name (or tag: `what`)? For new ones, before any work is done. -1, or
  * LULL_EXIT_USAGE after a message. */
 int lull_cmd_check_name(const char *verb, const char *what, const char *name);
+/* Is it a name, rather than another word for a state? */
+bool lull_cmd_is_name(const char *name);
 
 /* As asked, else as the state was computed, if its card says so. */
 lull_cmd_numerics lull_cmd_numerics_of_state(const lull_store_state *st, lull_cmd_numerics asked);

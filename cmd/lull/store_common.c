@@ -92,6 +92,12 @@ int lull_cmd_check_name(const char *verb, const char *what, const char *name)
     return lull_cli_usage(verb, "%s", err.msg);
 }
 
+bool lull_cmd_is_name(const char *name)
+{
+    lull_error ignored;
+    return lull_name_check("name", name, &ignored) == LULL_OK;
+}
+
 const char *lull_cmd_state_label(const lull_store_state *st, char buf[LULL_NAME_MAX + 1])
 {
     if (st->n_names > 0)
