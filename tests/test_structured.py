@@ -278,6 +278,45 @@ class Tools(Case):
         self.assertEqual((hidden["text"], hidden["tokens"]), (out["text"], out["tokens"]))
         self.assertNotIn("thought", hidden)
 
+    def test_in_pieces(self):
+        """Text, thought and calls of an answer that sleeps anywhere are those of one that does not."""
+        call = '<tool_call>{"name": "add", "arguments": {"a": 7, "b": 1}}</tool_call>'
+        text = f"<think>a quiet thought \n of it </think>The answer:  \n 4 < 5 <thi\n{call} and so on."
+        model = self.model("hermes")
+        flags = ["--tools", self.tools, "--tool-format", "hermes", "--reasoning-format", "think"]
+        first = ["-p", "hello", "--choice", json.dumps([text])]
+        whole = self.lull.json("run", model, *flags, *first, "--sleep", "whole")
+        self.assertEqual((whole["thought"][:7], len(whole["tool_calls"])), ("a quiet", 1))
+        message = self.lull.json("show", "whole")["session"]["messages"][-1]
+        for n in (3, 7, 31):
+            with self.subTest(n=n):
+                piece = self.lull.json("run", model, *flags, *first, "-n", n, "--sleep", "g")
+                pieces = [piece]
+                while piece["finish_reason"] == "length":
+                    piece = self.lull.json("run", model, *flags, "--wake", "g", "-n", n, "--sleep", "g")
+                    pieces.append(piece)
+                self.assertEqual("".join(p.get("thought", "") for p in pieces), whole["thought"])
+                last = self.lull.json("show", "g")["session"]["messages"][-1]
+                self.assertEqual("".join(p["text"] for p in pieces), whole["text"])
+                self.assertEqual(last, message)
+                self.assertEqual([c for p in pieces for c in p["tool_calls"]], whole["tool_calls"])
+
+    def test_chat_in_pieces(self):
+        """An answer of a chat that was cut, which held nothing back, goes on without a byte twice."""
+        model = self.model("opened", text=OPENED)
+        text = "a thought </think> the   answer goes\n\n on and on"
+        flags = ["--reasoning-format", "think"]
+        whole = self.lull.json("run", model, *flags, "-p", "x", "--choice", json.dumps([text]))
+        for n in range(5, 40, 5):
+            self.lull.ok("chat", model, *flags, "--choice", json.dumps([text]), "-n", n, "--sleep", "c",
+                         stdin="x\n")
+            rest = self.lull.json("run", model, *flags, "--wake", "c", "--sleep", "c")
+            message = self.lull.json("show", "c")["session"]["messages"][-1]
+            self.assertEqual(message["content"][-len(rest["text"]):], rest["text"])
+            if n > len("a thought </think>"):
+                self.assertEqual(message["content"], whole["text"])
+                self.assertEqual(message["reasoning_content"], whole["thought"])
+
     def test_conversation(self):
         """A call, its result and the answer are messages; a woken chat has them still."""
         model = self.model("hermes")

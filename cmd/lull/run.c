@@ -103,8 +103,8 @@ static int print_json(const args *a, const lull_session *s, const lull_cmd_timin
 {
     const int32_t *generated = lull_session_tokens(s) + t->n_prompt;
     size_t n_text, n_thought;
-    const char *text = lull_reply_text(answer->reply, &n_text);
-    const char *thought = lull_reply_thought(answer->reply, &n_thought);
+    const char *text = lull_answer_text(answer, &n_text);
+    const char *thought = lull_answer_thought(answer, &n_thought);
     json_t *object =
         json_pack("{s:o, s:o, s:I, s:s, s:o}", "text", lull_cmd_json_text(text, n_text), "tokens",
                   lull_cmd_json_tokens(generated, lull_session_n_tokens(s) - t->n_prompt),
@@ -164,19 +164,32 @@ static lull_status eval_prompt(const args *a, const lull_model *model, lull_sess
     return eval_message(a, model, s, said, text, n_bytes, err);
 }
 
+static void extend_text(json_t *message, const json_t *more, const char *key)
+{
+    const char *before = json_string_value(json_object_get(message, key));
+    const char *text = json_string_value(json_object_get(more, key));
+    if (text && *text)
+        json_object_set_new(message, key, json_sprintf("%s%s", before ? before : "", text));
+}
+
 /* Where generation was gone on with, the last answer became longer. */
-static lull_status extend_answer(lull_conversation *said, const lull_session *s, const char *more,
-                                 lull_error *err)
+static lull_status extend_answer(lull_conversation *said, const lull_session *s,
+                                 const lull_answer *answer, lull_error *err)
 {
     lull_status st = lull_conversation_load(said, s, err);
     size_t n = lull_conversation_n(said);
     if (st != LULL_OK || n == 0 || lull_conversation_is_due(said)) return st;
-    lull_buffer whole = {0};
-    lull_buffer_printf(&whole, "%s%s", lull_conversation_content(said, n - 1), more);
+    json_t *message = json_deep_copy(json_array_get(said->messages, n - 1));
+    json_t *more = lull_answer_message(answer), *calls = json_object_get(message, "tool_calls");
+    extend_text(message, more, "content");
+    extend_text(message, more, "reasoning_content");
+    if (calls)
+        json_array_extend(calls, json_object_get(more, "tool_calls"));
+    else if (json_object_get(more, "tool_calls"))
+        json_object_set(message, "tool_calls", json_object_get(more, "tool_calls"));
+    json_decref(more);
     lull_conversation_pop(said);
-    st = lull_conversation_add(said, "assistant", whole.data ? whole.data : "", whole.n_bytes, err);
-    lull_buffer_fini(&whole);
-    return st;
+    return lull_conversation_add_message(said, message, err);
 }
 
 /* Note the answer, and sleep if that was asked for. */
@@ -186,7 +199,7 @@ static lull_status finish(const args *a, lull_session *s, lull_conversation *sai
     lull_status st = LULL_OK;
     if (!a->state.sleep) return LULL_OK;
     if (!a->has_prompt)
-        LULL_TRY(extend_answer(said, s, lull_reply_text(answer->reply, NULL), err));
+        LULL_TRY(extend_answer(said, s, answer, err));
     else if (lull_conversation_is_due(said))
         LULL_TRY(lull_conversation_add_message(said, lull_answer_message(answer), err));
     if (lull_conversation_n(said) > 0) {

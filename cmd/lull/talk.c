@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conversation.h"
+#include "engine.h"
 
 static const char *const think_words[] = {"auto", "on", "off", "hide", "show"};
 
@@ -299,10 +300,25 @@ void lull_talk_fini(lull_talk *t)
 
 /* ---- answers ----------------------------------------------------------------------------------- */
 
+/* Pass over text that ended an earlier part of the answer, as long as it comes again. */
+static void skip_tail(lull_answer *a, lull_reply_event *e)
+{
+    while (e->n_bytes > 0 && a->n_tail < a->tail.n_bytes && *e->bytes == a->tail.data[a->n_tail]) {
+        e->bytes++;
+        e->n_bytes--;
+        a->n_tail++;
+        a->n_old_text++;
+    }
+    if (e->n_bytes > 0) a->n_tail = a->tail.n_bytes;
+}
+
 static void on_event(void *user, const lull_reply_event *event)
 {
     lull_answer *a = user;
-    if (a->on_event && !a->is_stopped) a->is_stopped = !a->on_event(a->user, event);
+    lull_reply_event e = *event;
+    if (a->is_replaying) return;
+    if (e.kind == LULL_REPLY_TEXT) skip_tail(a, &e);
+    if (a->on_event && !a->is_stopped) a->is_stopped = !a->on_event(a->user, &e);
 }
 
 static bool on_text(void *user, const char *text, size_t n_bytes, int32_t token)
@@ -316,11 +332,11 @@ static bool on_text(void *user, const char *text, size_t n_bytes, int32_t token)
     return !a->is_stopped && !a->is_cut;
 }
 
-/* Whether the prompt, of which the session's last tokens tell, has opened a thought. */
-static bool starts_in_thought(const lull_talk *t, const lull_session *s)
+/* Whether the prompt, of which the last of the session's first n tokens tell, has opened a thought. */
+static bool starts_in_thought(const lull_talk *t, const lull_session *s, size_t n)
 {
     enum { LAST = 32 };
-    size_t n = lull_session_n_tokens(s), from = n > LAST ? n - LAST : 0, n_bytes;
+    size_t from = n > LAST ? n - LAST : 0, n_bytes;
     char text[4096];
     lull_error ignored;
     if (lull_detokenize(t->model, lull_session_tokens(s) + from, n - from, true, text, sizeof text,
@@ -344,31 +360,45 @@ done:
     return st;
 }
 
-static lull_status begin(const lull_talk *t, lull_session *s, bool is_inside, lull_answer *out,
+/* Of an answer behind the session's first n tokens. */
+static lull_reply_options reply_options(const lull_talk *t, size_t n, bool is_inside)
+{
+    return (lull_reply_options){
+        .tools = t->tools_json ? t->tools : LULL_TOOLS_NONE,
+        .reasoning = t->reasoning,
+        .thinking = t->think == LULL_THINK_HIDE   ? LULL_THINKING_HIDE
+                    : t->think == LULL_THINK_SHOW ? LULL_THINKING_SHOW
+                                                  : LULL_THINKING_CAPTURE,
+        .starts_in_thought = is_inside,
+        .tools_json = t->tools_json,
+        /* Ids of calls that differ from those before, which began at fewer tokens. */
+        .first_call = (int)(n % LULL_REPLY_FIRST_CALL)};
+}
+
+static lull_status begin(const lull_talk *t, lull_reply_options o, lull_answer *out,
                          lull_error *err)
 {
-    /* Ids of calls that differ from those before, which began at fewer tokens. */
-    int first_call = (int)(lull_session_n_tokens(s) % LULL_REPLY_FIRST_CALL);
-    lull_reply_options o = {.tools = t->tools_json ? t->tools : LULL_TOOLS_NONE,
-                            .reasoning = t->reasoning,
-                            .thinking = t->think == LULL_THINK_HIDE   ? LULL_THINKING_HIDE
-                                        : t->think == LULL_THINK_SHOW ? LULL_THINKING_SHOW
-                                                                      : LULL_THINKING_CAPTURE,
-                            .starts_in_thought = is_inside,
-                            .tools_json = t->tools_json,
-                            .first_call = first_call,
-                            .on_event = on_event,
-                            .user = out};
+    o.on_event = on_event;
+    o.user = out;
     out->talk = t;
     out->err = err;
     return lull_reply_new(&o, &out->reply, err);
 }
 
-/* What remains after generation: the end of the reply, and what went wrong inside of it. */
-static lull_status end(lull_answer *out, lull_status st, lull_error *err)
+/* Whether a generation that is cut keeps what may be the start of a mark for the one that goes on with it. */
+static bool holds_marks(const lull_generate_options *o)
 {
+    return o->holds_text && o->shows_control;
+}
+
+/* What remains after generation: the end of the reply, and what went wrong inside of it. */
+static lull_status end(lull_answer *out, bool holds, lull_status st, lull_error *err)
+{
+    lull_finish f = out->result.finish;
+    bool may_go_on =
+        f == LULL_FINISH_LENGTH || f == LULL_FINISH_CONTEXT || f == LULL_FINISH_CANCELLED;
     if (st == LULL_OK) st = out->failure;
-    if (st == LULL_OK) st = lull_reply_finish(out->reply, err);
+    if (st == LULL_OK && !(holds && may_go_on)) st = lull_reply_finish(out->reply, err);
     return st;
 }
 
@@ -378,14 +408,14 @@ lull_status lull_talk_answer(const lull_talk *t, lull_session *s, const lull_gen
     lull_generate_options o = *opt;
     const char *open, *close;
     lull_status st = LULL_OK;
-    bool is_inside = starts_in_thought(t, s);
+    bool is_inside = starts_in_thought(t, s, lull_session_n_tokens(s));
     lull_reasoning_tags(t->reasoning, &open, &close);
     /* A call that is forced leaves no room for thoughts. */
     if (is_inside && close && (t->think == LULL_THINK_OFF || t->grammar)) {
         LULL_TRY(write_text(t, s, close, err));
         is_inside = false;
     }
-    LULL_TRY(begin(t, s, is_inside, out, err));
+    LULL_TRY(begin(t, reply_options(t, lull_session_n_tokens(s), is_inside), out, err));
     o.on_text = on_text;
     o.user = out;
     o.shows_control = t->tools_json || t->reasoning != LULL_REASONING_NONE;
@@ -407,27 +437,100 @@ lull_status lull_talk_answer(const lull_talk *t, lull_session *s, const lull_gen
         out->result.first_ms = first.first_ms;
     }
 done:
-    return end(out, st, err);
+    return end(out, holds_marks(&o), st, err);
+}
+
+/* The bytes that the session's generation has handed out. */
+static void append_handed(const lull_talk *t, const lull_session *s, lull_buffer *out)
+{
+    const lull_generation *g = &s->generation;
+    for (size_t i = g->start; i < g->end && out->n_bytes < g->n_handed; i++) {
+        size_t n;
+        const char *text = lull_token_text(t->model, s->tokens[i], g->options.shows_control, &n);
+        if (n > g->n_handed - out->n_bytes) n = (size_t)(g->n_handed - out->n_bytes);
+        lull_buffer_append(out, text, n);
+    }
+}
+
+/* Bring the reply to where the generation stands, and note what of it is known: what a reply came to
+ * that ended there. */
+static lull_status replay(const lull_talk *t, const lull_session *s, const lull_reply_options *o,
+                          lull_answer *out, lull_error *err)
+{
+    lull_buffer handed = {0};
+    lull_reply *ended = NULL;
+    size_t n_ended;
+    lull_status st = LULL_OK;
+    append_handed(t, s, &handed);
+    if (handed.is_failed) LULL_TRY(lull_fail(err, LULL_ENOMEM, "no memory for the answer so far"));
+    if (handed.n_bytes == 0) goto done;
+    out->is_replaying = true;
+    LULL_TRY(lull_reply_feed(out->reply, handed.data, handed.n_bytes, err));
+    LULL_TRY(lull_reply_new(o, &ended, err));
+    LULL_TRY(lull_reply_feed(ended, handed.data, handed.n_bytes, err));
+    if (!holds_marks(&s->generation.options)) LULL_TRY(lull_reply_finish(ended, err));
+    (void)lull_reply_text(out->reply, &out->n_old_text);
+    (void)lull_reply_thought(ended, &out->n_old_thought);
+    out->n_old_calls = lull_reply_n_calls(ended);
+    const char *text = lull_reply_text(ended, &n_ended);
+    lull_buffer_append(&out->tail, text + out->n_old_text, n_ended - out->n_old_text);
+done:
+    out->is_replaying = false;
+    lull_reply_free(ended);
+    lull_buffer_fini(&handed);
+    return st;
 }
 
 lull_status lull_talk_answer_more(const lull_talk *t, lull_session *s, size_t max_tokens,
                                   lull_answer *out, lull_error *err)
 {
-    lull_status st = begin(t, s, false, out, err);
-    if (st == LULL_OK) st = lull_generate_more(s, max_tokens, on_text, out, &out->result, err);
-    return end(out, st, err);
+    const lull_generation *g = &s->generation;
+    bool holds = holds_marks(&g->options);
+    bool is_there = g->is_there && g->end == lull_session_n_tokens(s);
+    size_t n_before = is_there ? g->start : lull_session_n_tokens(s);
+    lull_reply_options o = reply_options(t, n_before, starts_in_thought(t, s, n_before));
+    lull_status st = LULL_OK;
+    LULL_TRY(begin(t, o, out, err));
+    out->is_over_budget = true; /* what follows a thought that is cut is another generation */
+    if (is_there) LULL_TRY(replay(t, s, &o, out, err));
+    st = lull_generate_more(s, max_tokens, on_text, out, &out->result, err);
+done:
+    return end(out, holds, st, err);
 }
 
 void lull_answer_fini(lull_answer *a)
 {
     lull_reply_free(a->reply);
-    a->reply = NULL;
+    lull_buffer_fini(&a->tail);
+    *a = (lull_answer){.on_event = a->on_event, .user = a->user};
+}
+
+/* text [n] from byte n_old on. */
+static const char *new_part(const char *text, size_t n, size_t n_old, size_t *n_bytes)
+{
+    if (n_old > n) n_old = n;
+    if (n_bytes) *n_bytes = n - n_old;
+    return text + n_old;
+}
+
+const char *lull_answer_text(const lull_answer *a, size_t *n_bytes)
+{
+    size_t n;
+    const char *text = lull_reply_text(a->reply, &n);
+    return new_part(text, n, a->n_old_text, n_bytes);
+}
+
+const char *lull_answer_thought(const lull_answer *a, size_t *n_bytes)
+{
+    size_t n;
+    const char *thought = lull_reply_thought(a->reply, &n);
+    return new_part(thought, n, a->n_old_thought, n_bytes);
 }
 
 json_t *lull_answer_calls(const lull_answer *a)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < lull_reply_n_calls(a->reply); i++) {
+    for (size_t i = a->n_old_calls; i < lull_reply_n_calls(a->reply); i++) {
         lull_reply_call_view c = lull_reply_call(a->reply, i);
         json_t *arguments = json_loads(c.arguments, 0, NULL);
         /* Good JSON that jansson has no place for: integers beyond 64 bits, 1e999, \u0000. */
@@ -442,14 +545,14 @@ json_t *lull_answer_calls(const lull_answer *a)
 json_t *lull_answer_message(const lull_answer *a)
 {
     size_t n_text, n_thought;
-    const char *text = lull_reply_text(a->reply, &n_text);
-    const char *thought = lull_reply_thought(a->reply, &n_thought);
+    const char *text = lull_answer_text(a, &n_text);
+    const char *thought = lull_answer_thought(a, &n_thought);
     json_t *message = json_pack("{s:s, s:o}", "role", "assistant", "content",
                                 lull_conversation_text(text, n_text));
     if (message && n_thought > 0)
         json_object_set_new(message, "reasoning_content",
                             lull_conversation_text(thought, n_thought));
-    if (message && lull_reply_n_calls(a->reply) > 0)
+    if (message && lull_reply_n_calls(a->reply) > a->n_old_calls)
         json_object_set_new(message, "tool_calls", lull_answer_calls(a));
     return message;
 }

@@ -50,9 +50,15 @@ typedef struct lull_answer {
     lull_generate_result result;
     bool is_over_budget; /* the thought was closed for it */
 
+    /* What was handed out of this answer before it was gone on with: lull_talk_answer_more. */
+    size_t n_old_text, n_old_thought, n_old_calls;
+    lull_buffer
+        tail;      /* owned; text that ended it then, and comes again where it goes on likewise */
+    size_t n_tail; /* bytes of it that have come */
+
     const lull_talk *talk;
     size_t n_thought; /* tokens */
-    bool is_stopped, is_cut;
+    bool is_stopped, is_cut, is_replaying;
     lull_status failure;
     lull_error *err;
 } lull_answer;
@@ -62,12 +68,16 @@ typedef struct lull_answer {
 LULL_NODISCARD lull_status lull_talk_answer(const lull_talk *t, lull_session *s,
                                             const lull_generate_options *opt, lull_answer *out,
                                             lull_error *err);
-/* Go on with the session's last generation, as lull_generate_more. */
+/* Go on with the session's last generation, as lull_generate_more, be it inside a thought or a call. A
+ * thought has no budget here. */
 LULL_NODISCARD lull_status lull_talk_answer_more(const lull_talk *t, lull_session *s,
                                                  size_t max_tokens, lull_answer *out,
                                                  lull_error *err);
 void lull_answer_fini(lull_answer *a);
-/* The answer as a message of a conversation; NULL: no memory. */
+/* Its text and thoughts, without what was handed out before: views, as lull_reply_text. */
+const char *lull_answer_text(const lull_answer *a, size_t *n_bytes);
+const char *lull_answer_thought(const lull_answer *a, size_t *n_bytes);
+/* All that as a message of a conversation; NULL: no memory. */
 json_t *lull_answer_message(const lull_answer *a);
 /* Its calls, as messages have them: [{"id", "type", "function": {"name", "arguments"}}]. Arguments are an
  * object, or their text as the model wrote it, where an object would not hold all of it. */
