@@ -764,6 +764,22 @@ class States(Case):
         said = [m["content"] for m in self.lull.json("show", "c")["session"]["messages"]]
         self.assertEqual((said[0], said[2]), ("FIRST", "THIRD"))
 
+    def test_escapes(self):
+        """Messages that are shown again do not steer the terminal."""
+        self.lull.ok("run", self.bpe, "-p", "a \x1b]0;title\x07 b \x9b c\n\td \xe9", "-n", 2, "--sleep", "e")
+        t = Terminal([program_path, "chat", self.bpe], terminal_env(self.lull, self.folder))
+        t.wait_for("> ")
+        t.type("/wake e\r")
+        t.wait_for("user: a")
+        t.wait_for("d \xe9")
+        t.type("/undo\r")
+        t.wait_for("taken back: a")
+        t.wait_for("> ")
+        t.type("\x04")
+        self.assertEqual(t.exit_code(), 0)
+        for escape in (b"\x1b]0;", b"\x07", b"\xc2\x9b"):
+            self.assertNotIn(escape, t.raw)
+
     def test_chat_name(self):
         """A chat that wakes a state by its name goes on as it; by another word, it keeps the name it had."""
         for _ in range(2):

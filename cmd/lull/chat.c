@@ -35,15 +35,19 @@ typedef struct chat {
     int rc; /* what the program is to exit with */
 } chat;
 
-/* Remarks of the program, apart from what the model says. */
+/* Remarks of the program, apart from what the model says; they may quote it, or a message. */
 static void LULL_PRINTF(1, 2) note(const char *fmt, ...)
 {
     va_list args;
+    char *text;
     va_start(args, fmt);
-    fputs(lull_style_of(stderr, LULL_STYLE_DIM), stderr);
-    vfprintf(stderr, fmt, args);
-    fprintf(stderr, "%s\n", lull_style_of(stderr, LULL_STYLE_OFF));
+    int n_bytes = vasprintf(&text, fmt, args);
     va_end(args);
+    if (n_bytes < 0) return; /* no memory for a remark */
+    fputs(lull_style_of(stderr, LULL_STYLE_DIM), stderr);
+    lull_display_write(stderr, text, (size_t)n_bytes);
+    fprintf(stderr, "%s\n", lull_style_of(stderr, LULL_STYLE_OFF));
+    free(text);
 }
 
 static void complain(chat *c, const lull_error *err)
