@@ -5,10 +5,13 @@
 #include <stdint.h>
 
 #include <pthread.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
 
+#include "catalog.h"
 #include "clock.h"
 #include "store_check.h"
 
@@ -39,6 +42,34 @@ static int drop_folder(void **state)
     (void)state;
     remove_tree(folder);
     return 0;
+}
+
+/* What another process does in the midst of a call: act, once, just before the lock of a file whose
+ * name ends so is taken (LOCK_EX) or given back (LOCK_UN). flock comes here before it goes to the
+ * system. */
+static struct meanwhile {
+    const char *name;
+    int operation;
+    void (*act)(void);
+} meanwhile;
+
+static bool ends_in(int fd, const char *name)
+{
+    char link[64], path[512];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    size_t n_name = strlen(name);
+    return n >= (ssize_t)n_name && memcmp(path + n - n_name, name, n_name) == 0;
+}
+
+int flock(int fd, int operation)
+{
+    struct meanwhile now = meanwhile;
+    if (now.act && (operation & ~LOCK_NB) == now.operation && ends_in(fd, now.name)) {
+        meanwhile.act = NULL;
+        now.act();
+    }
+    return (int)syscall(SYS_flock, fd, operation);
 }
 
 static lull_store *open_store(void)
@@ -528,6 +559,67 @@ static void test_gc_of_one_segment(void **state)
     lull_store_close(s);
     unmake(m);
     unmake(small);
+}
+
+/* A number of a page is given out once, whatever has become of the page. */
+static void test_page_numbers(void **state)
+{
+    (void)state;
+    lull_catalog *c;
+    OK(lull_catalog_open(NULL, LULL_CATALOG_MEMORY, &c, &err));
+    int64_t last = 0;
+    for (uint8_t i = 0; i < 5; i++) {
+        lull_page_row row = {.key = {{i}}, .n_tokens = 1};
+        OK(lull_catalog_add_page(c, &row, &err));
+        assert_true(row.id > last);
+        last = row.id;
+        OK(lull_catalog_drop_page(c, last, &err));
+    }
+    /* A catalogue from before they were counted: the largest that there is has been given out. */
+    lull_page_row old = {.id = last + 5, .key = {{9}}, .n_tokens = 1}, row = {.n_tokens = 1};
+    OK(lull_catalog_move_page(c, &old, &err));
+    OK(lull_catalog_add_page(c, &row, &err));
+    assert_int_equal(row.id, last + 6);
+    lull_catalog_close(c);
+}
+
+static const made *late;
+static int64_t late_id;
+
+static void sleep_late(void)
+{
+    lull_store *s = open_store();
+    OK(sleep_made(s, late, "late", 0, &late_id, &err));
+    lull_store_close(s);
+}
+
+/* What is put to sleep while a collection is between what it took away and the segments that it looks
+ * at is none of its business: new pages, or those that it has just removed. */
+static void test_gc_overtaken(void **state)
+{
+    (void)state;
+    made *kept = make(1, 0, 1, 700), *removed = make(2, 0, 2, 700), *new = make(3, 0, 3, 600);
+    for (int i = 0; i < 2; i++) {
+        lull_store *s = open_store();
+        int64_t id, removed_id;
+        lull_store_gc_report report;
+        OK(sleep_made(s, kept, "kept", -1, &id, &err));
+        OK(sleep_made(s, removed, "removed", 0, &removed_id, &err));
+        OK(lull_store_remove_name(s, "removed", &err));
+        late = i == 0 ? new : removed;
+        meanwhile = (struct meanwhile){"locks/gc", LOCK_UN, sleep_late};
+        OK(lull_store_gc(s, NULL, &report, &err));
+        assert_null(meanwhile.act);
+        assert_true(report.n_pages > 10);
+        assert_wakes(s, late_id, late);
+        assert_wakes(s, id, kept);
+        assert_clean(s);
+        OK(lull_store_remove_name(s, "late", &err));
+        lull_store_close(s);
+    }
+    unmake(kept);
+    unmake(removed);
+    unmake(new);
 }
 
 /* ---- thinning --------------------------------------------------------------------------------- */
@@ -1184,6 +1276,8 @@ int main(int argc, char **argv)
         TEST(test_transfer),
         TEST(test_gc),
         TEST(test_gc_of_one_segment),
+        TEST(test_page_numbers),
+        TEST(test_gc_overtaken),
         TEST(test_thinning),
         TEST(test_leases),
         TEST(test_race),

@@ -701,11 +701,17 @@ lull_status lull_catalog_add_page(lull_catalog *c, lull_page_row *row, lull_erro
         row->id = there.id;
         return LULL_OK;
     }
-    /* The id is in the row's sum, so it is chosen here and not by SQLite. */
+    /* The id is in the row's sum, so it is chosen here and not by SQLite. The largest in the table is
+     * not enough: the page that had it may be gone, and be known by it to a gc that is under way. Nor
+     * is the counter, since there are catalogues, and lulls, without one. */
     int64_t last = 0;
+    uint64_t counted;
     LULL_TRY(read_int(c, "SELECT coalesce(max(id), 0) FROM pages", &last, err));
-    if (last < 0 || last == INT64_MAX) return fail_row(c, "pages", last, err);
+    LULL_TRY(lull_catalog_get_counter(c, LULL_COUNTER_PAGE, &counted, err));
+    if (last < 0 || last >= INT64_MAX / 2) return fail_row(c, "pages", last, err);
+    if (last < (int64_t)counted) last = (int64_t)counted;
     row->id = last + 1;
+    LULL_TRY(lull_catalog_set_counter(c, LULL_COUNTER_PAGE, (uint64_t)row->id, err));
     sqlite3_stmt *s;
     LULL_TRY(prepare(c, Q_ADD_PAGE, &s, err));
     bind_page(s, row);

@@ -45,6 +45,7 @@ typedef enum lull_counter {
     LULL_COUNTER_SEQ = 1,        /* of the last committed record */
     LULL_COUNTER_STATE = 2,      /* the last state's id */
     LULL_COUNTER_CHECKPOINT = 3, /* seq of the last checkpoint */
+    LULL_COUNTER_PAGE = 4,       /* the last page's id; 0 in catalogues that did not count them */
 } lull_counter;
 LULL_NODISCARD lull_status lull_catalog_get_counter(lull_catalog *c, lull_counter which,
                                                     uint64_t *value, lull_error *err);
@@ -82,7 +83,8 @@ LULL_NODISCARD lull_status lull_catalog_find_page(lull_catalog *c, const lull_di
                                                   lull_page_row *row, lull_error *err);
 LULL_NODISCARD lull_status lull_catalog_get_page(lull_catalog *c, int64_t id, lull_page_row *row,
                                                  lull_error *err);
-/* Where a page that is there already stays. row->id is set to the page's id. */
+/* Where a page that is there already stays. row->id is set to the page's id: a new one, that was not
+ * given out before. */
 LULL_NODISCARD lull_status lull_catalog_add_page(lull_catalog *c, lull_page_row *row,
                                                  lull_error *err);
 /* The row of row->id is replaced. */

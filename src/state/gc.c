@@ -48,6 +48,8 @@ typedef struct marks {
     size_t n_moves, n_dropped;
     uint64_t n_bytes;    /* of what is alive */
     uint64_t last_state; /* that there was: later ones were not looked at */
+    bool is_swept; /* the rows of what is dead were taken away: one that is there is alive, whatever
+                    * it was when the marks were set */
 } marks;
 
 static void fini_marks(marks *m)
@@ -260,16 +262,16 @@ typedef struct moving {
     uint64_t thinned_bytes;
 } moving;
 
-/* What has come since the marks were set is alive. */
+/* Is a row there that a sweep would take away? Only in a dry run. */
 static bool is_page_dead(const marks *m, int64_t id)
 {
-    const live_page *page = find_page(m, id);
+    const live_page *page = m->is_swept ? NULL : find_page(m, id);
     return page && page->n_refs == 0;
 }
 
 static bool is_state_dead(const marks *m, int64_t id)
 {
-    const live_state *state = find_state(m, id);
+    const live_state *state = m->is_swept ? NULL : find_state(m, id);
     return state && state->n_refs == 0;
 }
 
@@ -283,7 +285,7 @@ static uint64_t thin_bytes(const moving *m, int64_t id)
 static lull_status take_moving(void *user, const lull_page_row *row, lull_error *err)
 {
     moving *m = user;
-    if (is_page_dead(m->marks, row->id)) return LULL_OK; /* a dry run's row is still there */
+    if (is_page_dead(m->marks, row->id)) return LULL_OK;
     if (m->n_pages == m->cap) {
         size_t cap = m->cap ? 2 * m->cap : 64;
         lull_page_row *pages = realloc(m->pages, cap * sizeof *pages);
@@ -533,6 +535,7 @@ static lull_status gc(lull_store *s, const lull_store_gc_options *options,
         LULL_TRY(lull_change_end(s, &ch, err));
     else
         lull_change_abort(s, &ch);
+    m.is_swept = !options->is_dry_run;
     flock(s->gc_fd, LOCK_UN);
     is_locked = false;
     LULL_TRY(lull_catalog_list_segments(s->catalog, &segments, &n_segments, err));

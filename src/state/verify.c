@@ -198,7 +198,7 @@ static lull_status verify(lull_store *s, lull_store_finding_fn on_finding, void 
     lull_error why = {0};
     uint64_t value;
     is_finding(&v, lull_catalog_inspect(s->catalog, &why), s->catalog_path, 0, &why);
-    for (int i = LULL_COUNTER_SEQ; i <= LULL_COUNTER_CHECKPOINT; i++) {
+    for (int i = LULL_COUNTER_SEQ; i <= LULL_COUNTER_PAGE; i++) {
         lull_status st = lull_catalog_get_counter(s->catalog, (lull_counter)i, &value, &why);
         is_finding(&v, st, s->catalog_path, 0, &why);
     }
