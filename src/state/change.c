@@ -313,6 +313,7 @@ lull_status lull_change_begin(lull_store *s, lull_change *ch, lull_error *err)
     if (n_waiting > SYNC_AHEAD_BYTES) LULL_TRY(sync_writers(s, err));
     LULL_TRY(begin_transaction(s, &ch->seq, err));
     ch->is_done = false;
+    ch->segment = writer_of(s)->id;
     ch->end = writer_of(s)->end;
 done:
     return st;
@@ -341,12 +342,17 @@ static bool is_uncommitted(void *user, lull_page_row *row)
     return row->id == 0;
 }
 
-/* Cut off the change's records: they are behind every pending page. What cannot be cut off is blanked;
+/* Cut off the change's records: they are behind every pending page of the segment that the change began
+ * in. That need not be the writer any more: a sync that failed has given up that one, or another, and
+ * what is behind the same offset of another segment may be committed. What cannot be cut off is blanked;
  * failing that, recovery takes the later of two records with one seq. */
-static void take_back(lull_store *s, uint64_t end)
+static void take_back(lull_store *s, const lull_change *ch)
 {
-    lull_segment *w = writer_of(s);
-    if (!w || w->end <= end) return;
+    lull_segment *w = NULL;
+    for (size_t i = 0; i < s->n_writers; i++)
+        if (s->writers[i].id == ch->segment) w = &s->writers[i];
+    uint64_t end = ch->end;
+    if (!w || w->end <= end) return; /* one that was given up was cut then */
     for (size_t i = 0; i < s->pending.n; i++) {
         const lull_page_row *row = &s->pending.rows[i];
         if (row->segment == w->id && row->offset + row->n_bytes > end)
@@ -364,7 +370,7 @@ void lull_change_abort(lull_store *s, lull_change *ch)
     if (ch->is_done) return;
     ch->is_done = true;
     for (size_t i = 0; i < s->pending.n; i++) s->pending.rows[i].id = 0;
-    take_back(s, ch->end); /* before others may begin */
+    take_back(s, ch); /* before others may begin */
     if (lull_catalog_is_open(s->catalog)) {
         lull_status st = write_mark(s, (change_mark){0}, NULL);
         (void)st; /* one that stays makes the next writer look for what is not there */
@@ -389,7 +395,7 @@ static void settle_commit(lull_store *s, lull_change *ch, lull_status why)
         if (st == LULL_OK) st = lull_catalog_commit(s->catalog, NULL);
         if (st != LULL_OK) lull_catalog_rollback(s->catalog);
     }
-    if (st == LULL_OK) take_back(s, ch->end);
+    if (st == LULL_OK) take_back(s, ch);
 }
 
 lull_status lull_change_end(lull_store *s, lull_change *ch, lull_error *err)

@@ -101,8 +101,8 @@ LULL_NODISCARD lull_status lull_store_append_page(lull_store *s, lull_record *r,
  * segments durable, then commits; a change that was not ended is aborted. After either the records of
  * a change that did not come to be are cut off again. */
 typedef struct lull_change {
-    uint64_t seq; /* the last given out */
-    uint64_t end; /* of the writer's segment, before */
+    uint64_t seq;          /* the last given out */
+    uint64_t segment, end; /* the writer's, and its end before: records are behind it */
     bool is_done;
 } lull_change;
 LULL_NODISCARD lull_status lull_change_begin(lull_store *s, lull_change *ch, lull_error *err);
