@@ -468,6 +468,26 @@ static void test_bad_syncs(void **state)
     unmake(b);
 }
 
+/* A cut takes nothing from what is durable before it, and is not durable itself before a sync. */
+static void test_cut(void **state)
+{
+    (void)state;
+    lull_segment seg;
+    lull_record a = {.type = LULL_RECORD_NAME, .seq = 1}, b = a;
+    static const void *const none[LULL_RECORD_PARTS];
+    OK(lull_segment_create(folder, &seg, &err));
+    OK(lull_segment_append(&seg, &a, none, &err));
+    uint64_t end = seg.end;
+    OK(lull_segment_append(&seg, &b, none, &err));
+    OK(lull_segment_sync(&seg, folder, &err));
+    OK(lull_segment_cut(&seg, end, &err));
+    assert_true(seg.end == end && seg.synced == end);
+    disk.n_bad = 1;
+    FAILS(LULL_EIO, lull_segment_sync(&seg, folder, &err));
+    OK(lull_segment_sync(&seg, folder, &err));
+    lull_segment_close(&seg);
+}
+
 /* ---- exports ---------------------------------------------------------------------------------- */
 
 static void test_transfer(void **state)
@@ -1343,13 +1363,28 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "--make") == 0) return make_for_decoder(argv[2]);
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
     const struct CMUnitTest quick[] = {
-        TEST(test_round_trip),    TEST(test_sharing),      TEST(test_costs),
-        TEST(test_names),         TEST(test_rebuild),      TEST(test_bad_syncs),
-        TEST(test_transfer),      TEST(test_gc),           TEST(test_gc_of_one_segment),
-        TEST(test_page_numbers),  TEST(test_gc_overtaken), TEST(test_thinning),
-        TEST(test_leases),        TEST(test_race),         TEST(test_crowd),
-        TEST(test_views_outlive), TEST(test_closing),      TEST(test_threads),
-        TEST(test_damage),        TEST(test_heal),         TEST(test_damage_export),
+        TEST(test_round_trip),
+        TEST(test_sharing),
+        TEST(test_costs),
+        TEST(test_names),
+        TEST(test_rebuild),
+        TEST(test_bad_syncs),
+        TEST(test_cut),
+        TEST(test_transfer),
+        TEST(test_gc),
+        TEST(test_gc_of_one_segment),
+        TEST(test_page_numbers),
+        TEST(test_gc_overtaken),
+        TEST(test_thinning),
+        TEST(test_leases),
+        TEST(test_race),
+        TEST(test_crowd),
+        TEST(test_views_outlive),
+        TEST(test_closing),
+        TEST(test_threads),
+        TEST(test_damage),
+        TEST(test_heal),
+        TEST(test_damage_export),
     };
     const struct CMUnitTest full[] = {TEST(test_crowd_full), TEST(test_damage_full)};
     if (argc > 1 && strcmp(argv[1], "--full") == 0)

@@ -231,7 +231,6 @@ static lull_status sync_writers(lull_store *s, lull_error *err)
 {
     for (size_t i = 0; i < s->n_writers; i++) {
         lull_segment *w = &s->writers[i];
-        if (w->synced == w->end && w->is_entry_synced) continue;
         lull_status st = lull_segment_sync(w, s->segments, err);
         if (st == LULL_OK) continue;
         lull_segment failed = *w; /* to the end of the list, where the writer is */
@@ -362,7 +361,9 @@ static void take_back(lull_store *s, const lull_change *ch)
     static const uint8_t zeros[LULL_RECORD_ALIGN];
     lull_status st = lull_disk_write(w->fd, w->path, zeros, sizeof zeros, end, NULL);
     (void)st;
-    w->end = end; /* the next record is written over it */
+    w->end = end; /* the next record is written over it, and synced */
+    if (w->synced > end) w->synced = end;
+    w->is_cut = true;
 }
 
 void lull_change_abort(lull_store *s, lull_change *ch)

@@ -310,9 +310,10 @@ done:
 lull_status lull_segment_sync(lull_segment *seg, const char *folder, lull_error *err)
 {
     lull_status st = LULL_OK;
-    if (seg->synced != seg->end) {
+    if (seg->synced != seg->end || seg->is_cut) {
         LULL_TRY(lull_disk_sync(seg->fd, seg->path, err));
         seg->synced = seg->end;
+        seg->is_cut = false;
     }
     if (!seg->is_entry_synced) {
         LULL_TRY(lull_disk_sync_folder(folder, err));
@@ -327,8 +328,10 @@ lull_status lull_segment_cut(lull_segment *seg, uint64_t end, lull_error *err)
     lull_status st = lull_disk_cut(seg->fd, seg->path, end, err);
     if (st != LULL_OK) return st;
     seg->end = end;
-    /* The cut is as little durable as what was appended since. */
-    if (seg->synced > end) seg->synced = 0;
+    if (seg->synced > end) {
+        seg->synced = end;
+        seg->is_cut = true;
+    }
     return LULL_OK;
 }
 

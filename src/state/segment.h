@@ -50,10 +50,11 @@ typedef struct lull_record {
 } lull_record;
 
 typedef struct lull_segment {
-    int fd;       /* -1: not open */
-    uint64_t id;  /* random, > 0, below 2^63 */
-    uint64_t end; /* of the last record, whether durable or not */
-    uint64_t synced;
+    int fd;          /* -1: not open */
+    uint64_t id;     /* random, > 0, below 2^63 */
+    uint64_t end;    /* of the last record, whether durable or not */
+    uint64_t synced; /* up to here it is durable; never below what is committed */
+    bool is_cut;     /* the file's end is not: what was behind it may come back */
     uint64_t created_ms;
     bool is_export;
     bool is_entry_synced; /* the folder's entry is durable */
