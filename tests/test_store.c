@@ -388,6 +388,16 @@ static lull_store *open_small(void)
     return s;
 }
 
+/* The path of a segment; of the only one, if there are no others. */
+static void find_segment(char path[512])
+{
+    snprintf(path, 512, "%s/segments", folder);
+    DIR *dir = opendir(path);
+    for (struct dirent *e; (e = readdir(dir));)
+        if (strstr(e->d_name, ".seg")) snprintf(path, 512, "%s/segments/%.100s", folder, e->d_name);
+    closedir(dir);
+}
+
 static void in_folder(char out[128], const char *name)
 {
     snprintf(out, 128, "%s/%s", folder, name);
@@ -715,6 +725,48 @@ static void test_gc_overtaken(void **state)
     unmake(kept);
     unmake(removed);
     unmake(new);
+}
+
+static lull_store *collector;
+
+static void collect(void)
+{
+    lull_store_gc_report report;
+    OK(lull_store_gc(collector, NULL, &report, &err));
+    assert_true(report.n_segments > 0);
+}
+
+/* Opening a store looks for what a dead writer has left in a segment, which a collection removes before
+ * it is locked: what was in it is not taken in, as there is no file any more. */
+static void test_opening_overtaken(void **state)
+{
+    (void)state;
+    made *m = make(1, 0, 1, 700);
+    int64_t id;
+    lull_store *s = open_store();
+    OK(sleep_made(s, m, "m", 0, &id, &err));
+    lull_store_close(s);
+    collector = open_store();
+    char path[512];
+    find_segment(path);
+    FILE *f =
+        fopen(path, "ab"); /* after the collector has opened the store, which would cut it off */
+    assert_non_null(f);
+    assert_int_equal(fputc('x', f), 'x');
+    assert_int_equal(fclose(f), 0);
+    OK(lull_store_remove_name(collector, "m", &err));
+    meanwhile = (struct meanwhile){strrchr(path, '/'), LOCK_EX, collect};
+    s = open_store();
+    assert_null(meanwhile.act);
+    lull_store_info info;
+    OK(lull_store_get_info(s, &info, &err));
+    assert_int_equal(info.n_pages, 0);
+    OK(sleep_made(s, m, "m", 0, &id, &err));
+    assert_wakes(s, id, m);
+    assert_clean(s);
+    lull_store_close(s);
+    lull_store_close(collector);
+    unmake(m);
 }
 
 /* ---- thinning --------------------------------------------------------------------------------- */
@@ -1263,12 +1315,7 @@ static void test_heal(void **state)
     OK(sleep_made(s, m, "h", 0, &id, &err));
     lull_store_close(s);
     char path[512];
-    snprintf(path, sizeof path, "%s/segments", folder);
-    DIR *dir = opendir(path);
-    for (struct dirent *e; (e = readdir(dir));)
-        if (strstr(e->d_name, ".seg"))
-            snprintf(path, sizeof path, "%s/segments/%.100s", folder, e->d_name);
-    closedir(dir);
+    find_segment(path);
     flip(path, 4096 + 4096 + 17, 4); /* the first page's first plane */
     s = open_store();
     lull_status st;
@@ -1375,6 +1422,7 @@ int main(int argc, char **argv)
         TEST(test_gc_of_one_segment),
         TEST(test_page_numbers),
         TEST(test_gc_overtaken),
+        TEST(test_opening_overtaken),
         TEST(test_thinning),
         TEST(test_leases),
         TEST(test_race),

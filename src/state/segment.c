@@ -227,6 +227,9 @@ lull_status lull_segment_open(const char *path, bool is_writer, lull_segment *se
     else if (is_writer && flock(seg->fd, LOCK_EX | LOCK_NB) < 0)
         st = lull_fail(err, errno == EWOULDBLOCK ? LULL_EEXIST : LULL_EIO,
                        "%s: another process writes to it", path);
+    else if (is_writer && (fstat(seg->fd, &info) < 0 || info.st_nlink == 0))
+        /* Gc holds the lock until the file is gone. */
+        st = lull_fail(err, LULL_ENOTFOUND, "%s: was removed meanwhile", path);
     else
         st = read_header(seg, err);
     if (st == LULL_OK) st = lull_disk_size(seg->fd, path, &seg->end, err);

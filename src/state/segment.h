@@ -68,7 +68,7 @@ LULL_NODISCARD lull_status lull_segment_create(const char *folder, lull_segment 
 LULL_NODISCARD lull_status lull_segment_create_export(const char *path, lull_segment *seg,
                                                       lull_error *err);
 /* Open and check the header. end is the file's size. With is_writer it is opened for writing and
- * locked: LULL_EEXIST when another process holds it.
+ * locked: LULL_EEXIST when another process holds it. A file that is locked is still in its folder.
  *   LULL_ENOTFOUND LULL_EIO LULL_ECORRUPT LULL_EUNSUPPORTED (a newer version) */
 LULL_NODISCARD lull_status lull_segment_open(const char *path, bool is_writer, lull_segment *seg,
                                              lull_error *err);
