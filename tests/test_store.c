@@ -917,6 +917,60 @@ static void test_leases(void **state)
     unmake(m);
 }
 
+static void look_at_info(void)
+{
+    lull_store_info info;
+    OK(lull_store_get_info(collector, &info, &err));
+}
+
+static int lease_fd = -1; /* of another's lease file, locked for a look at it */
+
+static void let_lease_go(void)
+{
+    close(lease_fd);
+}
+
+static void hold_lease(void)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/locks", folder);
+    DIR *dir = opendir(path);
+    for (struct dirent *e; (e = readdir(dir));)
+        if (strstr(e->d_name, ".lease")) lease_fd = openat(dirfd(dir), e->d_name, O_RDONLY);
+    closedir(dir);
+    assert_int_equal(flock(lease_fd, LOCK_EX), 0);
+    meanwhile = (struct meanwhile){".lease", LOCK_EX, let_lease_go};
+}
+
+/* Others count the leases while one is made, and its file is not locked yet: it comes to be, and is one. */
+static void test_lease_looked_at(void **state)
+{
+    (void)state;
+    static void (*const looks[])(void) = {look_at_info, hold_lease};
+    made *m = make(11, 0, 11, 200);
+    for (int i = 0; i < 2; i++) {
+        lull_store *s = open_store();
+        lull_store_view views[8];
+        lull_store_gc_report report;
+        lull_store_info info;
+        int64_t id;
+        collector = open_store();
+        OK(sleep_made(s, m, "m", 0, &id, &err));
+        meanwhile = (struct meanwhile){".lease", LOCK_EX, looks[i]};
+        OK(lull_store_map(s, id, views, &err));
+        assert_null(meanwhile.act);
+        OK(lull_store_get_info(collector, &info, &err));
+        assert_int_equal(info.n_leases, 1);
+        OK(lull_store_remove_name(collector, "m", &err));
+        OK(lull_store_gc(collector, NULL, &report, &err));
+        assert_wakes(collector, id, m);
+        lull_store_unpin(s, views, m->n_pages + 1);
+        lull_store_close(s);
+        lull_store_close(collector);
+    }
+    unmake(m);
+}
+
 /* Closing a store ends what was pinned, and its leases; a folder without a store is not read as one. */
 static void test_closing(void **state)
 {
@@ -1425,6 +1479,7 @@ int main(int argc, char **argv)
         TEST(test_opening_overtaken),
         TEST(test_thinning),
         TEST(test_leases),
+        TEST(test_lease_looked_at),
         TEST(test_race),
         TEST(test_crowd),
         TEST(test_views_outlive),

@@ -192,7 +192,7 @@ static lull_status mark(lull_store *s, marks *m, const lull_store_gc_options *op
     int64_t *leases = NULL;
     size_t n_leases;
     LULL_TRY(load_marks(s, m, err));
-    LULL_TRY(lull_wake_leases(s, &leases, &n_leases, err));
+    LULL_TRY(lull_wake_leases(s, true, &leases, &n_leases, err));
     for (size_t i = 0; i < n_leases; i++) {
         live_state *state = find_state(m, leases[i]);
         if (state) state->is_leased = true;
@@ -582,7 +582,7 @@ static lull_status get_info(lull_store *s, lull_store_info *info, lull_error *er
         goto done;
     }
     LULL_TRY(count_files(s, &info->segment_bytes, &info->n_segments, err));
-    if (!s->is_read_only) LULL_TRY(lull_wake_leases(s, &leases, &info->n_leases, err));
+    if (!s->is_read_only) LULL_TRY(lull_wake_leases(s, false, &leases, &info->n_leases, err));
 done:
     lull_catalog_rollback(s->catalog);
     fini_marks(&m);

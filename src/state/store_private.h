@@ -142,8 +142,9 @@ LULL_NODISCARD lull_status lull_store_get_rows(lull_store *s, int64_t id, bool w
 
 LULL_NODISCARD lull_status lull_wake_new(lull_store *s, lull_error *err);
 void lull_wake_free(lull_store *s);
-/* States that live handles have leased: ids owned (free()), with repeats. gc's lock is held. */
-LULL_NODISCARD lull_status lull_wake_leases(lull_store *s, int64_t **ids, size_t *n,
+/* States that live handles have leased: ids owned (free()), with repeats. is_gc: gc's lock is held
+ * exclusively; the files of dead handles are removed. Without it one that is being made may be missed. */
+LULL_NODISCARD lull_status lull_wake_leases(lull_store *s, bool is_gc, int64_t **ids, size_t *n,
                                             lull_error *err);
 LULL_NODISCARD lull_status lull_lock_file(int fd, const char *path, int operation, int timeout_ms,
                                           lull_error *err);

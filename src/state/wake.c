@@ -115,7 +115,8 @@ void lull_wake_free(lull_store *s)
 /* ---- leases ---------------------------------------------------------------------------------- */
 
 /* A file per handle, locked by it, so that the system takes its leases back when the process dies,
- * whatever namespace or host it ran in. locks/gc is held shared. */
+ * whatever namespace or host it ran in. locks/gc is held shared, or gc would remove what is not locked
+ * yet. Who only counts leases may be looking whether it is. */
 static lull_status open_lease_file(lull_store *s, lull_error *err)
 {
     lull_wake *w = s->wake;
@@ -125,10 +126,11 @@ static lull_status open_lease_file(lull_store *s, lull_error *err)
     if (n < 0 || (size_t)n >= sizeof w->lease_path)
         return lull_fail(err, LULL_EINVAL, "%s: the folder's name is too long", s->folder);
     w->lease_fd = open(w->lease_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (w->lease_fd >= 0 && flock(w->lease_fd, LOCK_EX | LOCK_NB) == 0) return LULL_OK;
-    lull_status st = lull_fail(err, errno == ENOSPC || errno == EDQUOT ? LULL_EFULL : LULL_EIO,
-                               "%s: cannot be made: %s", w->lease_path, strerror(errno));
-    if (w->lease_fd >= 0) { /* unlocked, it would protect nothing */
+    if (w->lease_fd < 0)
+        return lull_fail(err, errno == ENOSPC || errno == EDQUOT ? LULL_EFULL : LULL_EIO,
+                         "%s: cannot be made: %s", w->lease_path, strerror(errno));
+    lull_status st = lull_lock_file(w->lease_fd, w->lease_path, LOCK_EX, 60000, err);
+    if (st != LULL_OK) { /* unlocked, it would protect nothing */
         unlink(w->lease_path);
         close(w->lease_fd);
         w->lease_fd = -1;
@@ -173,7 +175,7 @@ static void give_lease_back(lull_store *s, lease *l)
     free(l);
 }
 
-lull_status lull_wake_leases(lull_store *s, int64_t **ids, size_t *n, lull_error *err)
+lull_status lull_wake_leases(lull_store *s, bool is_gc, int64_t **ids, size_t *n, lull_error *err)
 {
     *ids = NULL;
     *n = 0;
@@ -189,11 +191,10 @@ lull_status lull_wake_leases(lull_store *s, int64_t **ids, size_t *n, lull_error
         int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0) continue; /* closed meanwhile */
         uint64_t n_bytes = 0;
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-            unlink(path); /* its owner is dead */
-        } else {
+        if (flock(fd, LOCK_SH | LOCK_NB) < 0)
             st = lull_disk_size(fd, path, &n_bytes, err);
-        }
+        else if (is_gc)
+            unlink(path); /* its owner is dead; without gc's lock, it may be about to lock it */
         size_t n_more = n_bytes / 8 < 1u << 20 ? (size_t)n_bytes / 8 : 1u << 20;
         if (st == LULL_OK && n_more > 0) {
             int64_t *all = realloc(*ids, (*n + n_more) * sizeof *all);
