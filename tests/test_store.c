@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
@@ -1359,6 +1360,69 @@ static void test_damage_full(void **state)
     damage_store(6000, 777);
 }
 
+static char findings[2000];
+
+static bool keep_finding(void *user, const char *file, uint64_t offset, const char *what)
+{
+    (void)user, (void)offset;
+    size_t n = strlen(findings);
+    snprintf(findings + n, sizeof findings - n, "%s: %s\n", file, what);
+    return true;
+}
+
+static void assert_found(lull_store *s, const char *name)
+{
+    size_t n_bad;
+    findings[0] = '\0';
+    OK(lull_store_verify(s, keep_finding, NULL, &n_bad, &err));
+    if (n_bad == 0 || !strstr(findings, name)) fail_msg("%s is not in: %s", name, findings);
+}
+
+/* What the catalogue does not list is looked at, too: a segment whose header was damaged when the
+ * catalogue was made again, and pages that lie in a segment that there is none of. */
+static void test_verify_unlisted(void **state)
+{
+    (void)state;
+    char path[512], catalog[128], copy[128];
+    made *m = make(1, 0, 1, 500);
+    int64_t id;
+    lull_store *s = open_small();
+    in_folder(catalog, "catalog.db");
+    in_folder(copy, "copy");
+    OK(sleep_made(s, m, "m", 0, &id, &err));
+    assert_clean(s);
+    lull_store_close(s);
+
+    lull_catalog *c; /* a page's segment */
+    OK(lull_catalog_open(catalog, LULL_CATALOG_WRITE, &c, &err));
+    lull_page_row page;
+    lull_state_row row;
+    OK(lull_catalog_find_page(c, &m->keys[0], &page, &err));
+    OK(lull_catalog_get_state(c, id, &row, &err));
+    assert_int_not_equal(page.segment, row.segment);
+    lull_state_row_fini(&row);
+    snprintf(path, sizeof path, "%s/segments/%016" PRIx64 ".seg", folder, page.segment);
+    copy_file(path, copy);
+    OK(lull_catalog_drop_segment(c, page.segment, &err));
+    lull_catalog_close(c);
+    assert_int_equal(unlink(path), 0);
+    s = open_small();
+    assert_found(s, strrchr(path, '/'));
+    lull_store_close(s);
+
+    copy_file(copy, path);
+    s = open_small(); /* the file is found, and listed again */
+    assert_clean(s);
+    assert_wakes(s, id, m);
+    lull_store_close(s);
+    flip(path, 100, 1);
+    assert_int_equal(unlink(catalog), 0);
+    s = open_small();
+    assert_found(s, strrchr(path, '/'));
+    lull_store_close(s);
+    unmake(m);
+}
+
 /* A page that is found damaged is written again by whoever has it. */
 static void test_heal(void **state)
 {
@@ -1486,6 +1550,7 @@ int main(int argc, char **argv)
         TEST(test_closing),
         TEST(test_threads),
         TEST(test_damage),
+        TEST(test_verify_unlisted),
         TEST(test_heal),
         TEST(test_damage_export),
     };

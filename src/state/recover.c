@@ -449,8 +449,7 @@ lull_status lull_store_index_export(lull_catalog *c, const lull_segment *seg, lu
 
 /* ---- all segments ---------------------------------------------------------------------------- */
 
-/* The ids of all segment files; owned (free()). */
-static lull_status list_files(const lull_store *s, uint64_t **ids, size_t *n, lull_error *err)
+lull_status lull_store_list_files(const lull_store *s, uint64_t **ids, size_t *n, lull_error *err)
 {
     *ids = NULL;
     *n = 0;
@@ -520,7 +519,7 @@ static lull_status rebuild(lull_store *s, lull_error *err)
     LULL_TRY(set_aside(s, "-wal", at_ms, err));
     LULL_TRY(set_aside(s, "-shm", at_ms, err));
     LULL_TRY(lull_disk_unlink(temp, err));
-    LULL_TRY(list_files(s, &ids, &n_ids, err));
+    LULL_TRY(lull_store_list_files(s, &ids, &n_ids, err));
     sources = calloc(n_ids + 1, sizeof *sources);
     if (!sources) {
         st = lull_fail(err, LULL_ENOMEM, "out of memory for the list of segments");
@@ -618,7 +617,7 @@ static lull_status redo(lull_store *s, lull_error *err)
     uint64_t *ids;
     size_t n_ids, n_sources = 0;
     source *sources = NULL;
-    lull_status st = list_files(s, &ids, &n_ids, err);
+    lull_status st = lull_store_list_files(s, &ids, &n_ids, err);
     if (st == LULL_OK && !(sources = calloc(n_ids + 1, sizeof *sources)))
         st = lull_fail(err, LULL_ENOMEM, "out of memory for the list of segments");
     bool is_begun = false;

@@ -77,6 +77,9 @@ LULL_NODISCARD lull_status lull_store_apply(lull_catalog *c, const char *file, c
  * index; not the planes. LULL_ECORRUPT LULL_EIO */
 LULL_NODISCARD lull_status lull_store_index_export(lull_catalog *c, const lull_segment *seg,
                                                    lull_error *err);
+/* The ids of all segment files, in no order; owned (free()). LULL_EIO LULL_ENOMEM */
+LULL_NODISCARD lull_status lull_store_list_files(const lull_store *s, uint64_t **ids, size_t *n,
+                                                 lull_error *err);
 /* The row of a page's record. */
 lull_page_row lull_page_row_of(const lull_record *r);
 lull_record lull_record_of(const lull_page_row *row);

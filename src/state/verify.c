@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "store_private.h"
 
@@ -12,6 +13,9 @@ typedef struct verifier {
     void *user;
     size_t n_bad;
     bool is_stopped;
+    lull_segment_row *segments; /* owned [n_segments]: what the catalogue lists */
+    size_t n_segments;
+    uint64_t stray;   /* the unlisted segment that was last reported; 0: none */
     lull_segment seg; /* the segment being looked at */
     uint64_t committed;
     lull_status st; /* a failure to look */
@@ -125,6 +129,84 @@ static void verify_segment(verifier *v, const lull_segment_row *row)
     lull_segment_close(&v->seg);
 }
 
+static bool is_listed(const verifier *v, uint64_t segment)
+{
+    for (size_t i = 0; i < v->n_segments; i++)
+        if (v->segments[i].id == segment) return true;
+    return false;
+}
+
+/* A row of a page or state. One in a segment that is not listed would not be come by otherwise. */
+static void verify_place(verifier *v, uint64_t segment)
+{
+    char path[LULL_SEGMENT_PATH_MAX];
+    if (segment == v->stray || is_listed(v, segment)) return;
+    v->stray = segment; /* its other rows are mostly next */
+    lull_status st = lull_segment_path(v->s->segments, segment, path, NULL);
+    report(v, st == LULL_OK ? path : v->s->segments, 0,
+           "pages or states lie here, but the catalogue has no such segment");
+}
+
+static lull_status verify_page_place(void *user, const lull_page_row *row, lull_error *err)
+{
+    verifier *v = user;
+    (void)err;
+    verify_place(v, row->segment);
+    return v->is_stopped ? LULL_ECANCELLED : LULL_OK;
+}
+
+/* The list of segments, and that all rows lie in them; at one moment, since gc moves rows. */
+static void verify_places(verifier *v)
+{
+    lull_error why = {0};
+    lull_catalog *c = v->s->catalog;
+    int64_t *ids = NULL;
+    size_t n_ids = 0;
+    lull_status st = LULL_OK;
+    LULL_TRY(lull_catalog_begin(c, false, &why));
+    LULL_TRY(lull_catalog_list_segments(c, &v->segments, &v->n_segments, &why));
+    LULL_TRY(lull_catalog_each_page(c, 0, verify_page_place, v, &why));
+    LULL_TRY(lull_catalog_list_states(c, 0, &ids, &n_ids, &why));
+    for (size_t i = 0; i < n_ids && !v->is_stopped; i++) {
+        lull_state_row row;
+        LULL_TRY(lull_catalog_get_state(c, ids[i], &row, &why));
+        verify_place(v, row.segment);
+        lull_state_row_fini(&row);
+    }
+done:
+    lull_catalog_rollback(c);
+    if (st != LULL_ECANCELLED) is_finding(v, st, v->s->catalog_path, 0, &why);
+    free(ids);
+}
+
+/* A file that the catalogue does not list: a writer's that has committed nothing to it, or one that gc
+ * is about to remove; or it could not be read when the catalogue was made again. */
+static void verify_unlisted(verifier *v, uint64_t id)
+{
+    char path[LULL_SEGMENT_PATH_MAX];
+    struct stat info;
+    lull_error why = {0};
+    lull_status st = lull_segment_path(v->s->segments, id, path, &why);
+    if (st == LULL_OK) st = lull_segment_open(path, false, &v->seg, &why);
+    /* An empty one is what a power failure leaves of a new segment: a name. */
+    if (st == LULL_ENOTFOUND || (stat(path, &info) == 0 && info.st_size == 0)) return;
+    if (!is_finding(v, st, path, 0, &why) && v->seg.id != id)
+        report(v, path, 16, "the id in the header is not that of the name");
+    lull_segment_close(&v->seg);
+}
+
+static void verify_files(verifier *v)
+{
+    lull_error why = {0};
+    uint64_t *ids;
+    size_t n;
+    lull_status st = lull_store_list_files(v->s, &ids, &n, &why);
+    is_finding(v, st, v->s->segments, 0, &why);
+    for (size_t i = 0; i < n && !v->is_stopped; i++)
+        if (!is_listed(v, ids[i])) verify_unlisted(v, ids[i]);
+    free(ids);
+}
+
 /* A state's row against its record, and its pages: there, and each after the one before. */
 static void verify_state(verifier *v, int64_t id)
 {
@@ -192,9 +274,8 @@ static lull_status verify(lull_store *s, lull_store_finding_fn on_finding, void 
                           size_t *n_bad, lull_error *err)
 {
     verifier v = {.s = s, .on_finding = on_finding, .user = user, .seg = {.fd = -1}};
-    lull_segment_row *segments = NULL;
     int64_t *ids = NULL;
-    size_t n_segments = 0, n_ids = 0;
+    size_t n_ids = 0;
     lull_error why = {0};
     uint64_t value;
     is_finding(&v, lull_catalog_inspect(s->catalog, &why), s->catalog_path, 0, &why);
@@ -202,14 +283,14 @@ static lull_status verify(lull_store *s, lull_store_finding_fn on_finding, void 
         lull_status st = lull_catalog_get_counter(s->catalog, (lull_counter)i, &value, &why);
         is_finding(&v, st, s->catalog_path, 0, &why);
     }
-    lull_status st = lull_catalog_list_segments(s->catalog, &segments, &n_segments, &why);
-    is_finding(&v, st, s->catalog_path, 0, &why);
-    for (size_t i = 0; i < n_segments && !v.is_stopped; i++) verify_segment(&v, &segments[i]);
-    st = lull_catalog_list_states(s->catalog, 0, &ids, &n_ids, &why);
+    if (!v.is_stopped) verify_places(&v);
+    for (size_t i = 0; i < v.n_segments && !v.is_stopped; i++) verify_segment(&v, &v.segments[i]);
+    if (!v.is_stopped) verify_files(&v);
+    lull_status st = lull_catalog_list_states(s->catalog, 0, &ids, &n_ids, &why);
     is_finding(&v, st, s->catalog_path, 0, &why);
     for (size_t i = 0; i < n_ids && !v.is_stopped; i++) verify_state(&v, ids[i]);
     if (!v.is_stopped) verify_labels(&v, ids, n_ids);
-    free(segments);
+    free(v.segments);
     free(ids);
     *n_bad = v.n_bad;
     if (v.st != LULL_OK && err) *err = v.err;
