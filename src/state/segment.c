@@ -313,15 +313,12 @@ done:
 lull_status lull_segment_sync(lull_segment *seg, const char *folder, lull_error *err)
 {
     lull_status st = LULL_OK;
-    if (seg->synced != seg->end || seg->is_cut) {
-        LULL_TRY(lull_disk_sync(seg->fd, seg->path, err));
-        seg->synced = seg->end;
-        seg->is_cut = false;
-    }
-    if (!seg->is_entry_synced) {
-        LULL_TRY(lull_disk_sync_folder(folder, err));
-        seg->is_entry_synced = true;
-    }
+    if (seg->synced != seg->end || seg->is_cut) LULL_TRY(lull_disk_sync(seg->fd, seg->path, err));
+    if (!seg->is_entry_synced) LULL_TRY(lull_disk_sync_folder(folder, err));
+    /* Bytes of a file without a name are not durable, either. */
+    seg->is_entry_synced = true;
+    seg->is_cut = false;
+    seg->synced = seg->end;
 done:
     return st;
 }
