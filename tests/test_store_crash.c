@@ -5,7 +5,7 @@
  *   power     SIGKILL, and all that was not synced is taken back: files as of their last sync, names
  *             as of their folder's
  *   eio       the call fails once                  full      no room, until a few steps have failed
- *   short     the write is cut short once
+ *   short     the write is cut short once             dead      no write and no sync, until then
  *
  * What was acknowledged must be there with its bytes; what was not is there wholly or not at all; verify
  * finds nothing; and the same comes out of the segments alone. A call that says it failed has changed
@@ -26,9 +26,9 @@
 
 #include "store_check.h"
 
-typedef enum fault { NONE, KILL, TORN, POWER, EIO_ONCE, FULL, SHORT, N_FAULTS } fault;
-static const char *const fault_names[N_FAULTS] = {"none", "kill", "torn", "power",
-                                                  "eio",  "full", "short"};
+typedef enum fault { NONE, KILL, TORN, POWER, EIO_ONCE, FULL, SHORT, DEAD, N_FAULTS } fault;
+static const char *const fault_names[N_FAULTS] = {"none", "kill", "torn",  "power",
+                                                  "eio",  "full", "short", "dead"};
 
 /* ---- the calls -------------------------------------------------------------------------------- */
 
@@ -37,18 +37,27 @@ static long fault_at, n_calls; /* the call that fails; calls so far */
 static bool is_counting;
 static char folder[64], shadow[64]; /* the store; what of it is durable */
 
+/* Does a fault stay until it is lifted? */
+static bool is_lasting(void)
+{
+    return armed == FULL || armed == DEAD;
+}
+
 static bool is_due(void)
 {
     if (!is_counting) return false;
     long call = n_calls++;
-    return armed == FULL ? call >= fault_at : call == fault_at;
+    return is_lasting() ? call >= fault_at : call == fault_at;
 }
 
+typedef enum call_kind { WRITE, SYNC, OTHER } call_kind;
+
 /* Die, or say how the call fails: an errno. */
-static int fail_call(bool is_write)
+static int fail_call(call_kind kind)
 {
     if (armed == KILL || armed == TORN || armed == POWER) raise(SIGKILL);
-    if (armed == FULL) return is_write ? ENOSPC : 0;
+    if (armed == FULL) return kind == WRITE ? ENOSPC : 0;
+    if (armed == DEAD) return kind != OTHER ? EIO : 0;
     return armed == EIO_ONCE ? EIO : 0;
 }
 
@@ -70,7 +79,7 @@ ssize_t pwrite64(int fd, const void *data, size_t n, off_t offset)
             ssize_t half = syscall(SYS_pwrite64, fd, data, n / 2, offset);
             if (armed == SHORT) return half;
         }
-        errno = fail_call(true);
+        errno = fail_call(WRITE);
         if (errno) return -1;
     }
     return syscall(SYS_pwrite64, fd, data, n, offset);
@@ -110,7 +119,7 @@ static void note_durable(int fd)
 static int sync_fd(int fd)
 {
     if (is_due()) {
-        errno = fail_call(false);
+        errno = fail_call(SYNC);
         if (errno) return -1;
     }
     if (is_counting && armed == POWER) note_durable(fd);
@@ -130,7 +139,7 @@ int fsync(int fd)
 int ftruncate64(int fd, off_t n)
 {
     if (is_due()) {
-        errno = fail_call(false);
+        errno = fail_call(OTHER);
         if (errno) return -1;
     }
     return (int)syscall(SYS_ftruncate, fd, n);
@@ -144,7 +153,7 @@ int ftruncate(int fd, off_t n)
 int rename(const char *from, const char *to)
 {
     if (is_due()) {
-        errno = fail_call(false);
+        errno = fail_call(OTHER);
         if (errno) return -1;
     }
     return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
@@ -153,7 +162,7 @@ int rename(const char *from, const char *to)
 int unlink(const char *path)
 {
     if (is_due()) {
-        errno = fail_call(false);
+        errno = fail_call(OTHER);
         if (errno) return -1;
     }
     return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
@@ -186,7 +195,7 @@ static void restore(const char *path, unsigned long inode)
 
 /* ---- what the writer does --------------------------------------------------------------------- */
 
-enum { N_STEPS = 24, N_NAMES = 4, N_FULL_STEPS = 3 /* that fail until there is room again */ };
+enum { N_STEPS = 24, N_NAMES = 4, N_LASTING_STEPS = 3 /* that fail until it is lifted */ };
 static const char *const names[N_NAMES] = {"a", "b", "c", "d"};
 
 typedef struct model {
@@ -278,8 +287,10 @@ static char work_step(lull_store **s, const model *m, int step, int *n_failed)
         lull_status st = *s ? LULL_OK : lull_store_open(folder, &options, s, &err);
         if (st == LULL_OK) st = run_step(*s, m, step, &err);
         if (st == LULL_OK) return '+';
-        bool is_over = armed == FULL ? ++*n_failed % N_FULL_STEPS == 0 : (*n_failed)++ == 0;
-        if ((st != LULL_EIO && st != LULL_EFULL) || (armed != FULL && !is_over)) {
+        bool is_over = is_lasting() ? ++*n_failed % N_LASTING_STEPS == 0 : (*n_failed)++ == 0;
+        /* Who closes before a commit that failed is settled is not told how it ended. */
+        if (armed == DEAD && step % (N_STEPS / 2) == N_STEPS / 2 - 1) is_over = true;
+        if ((st != LULL_EIO && st != LULL_EFULL) || (!is_lasting() && !is_over)) {
             fprintf(stderr, "step %d: %s: %s\n", step, lull_status_name(st), err.msg);
             return 0;
         }
@@ -425,11 +436,13 @@ static void crash_all(long stride)
 {
     long n = crash(NONE, -1), n_points = 0;
     assert_true(n > 100);
-    for (fault f = KILL; f < N_FAULTS; f++)
-        for (long at = (long)f % stride; at < n; at += stride) {
+    for (fault f = KILL; f < N_FAULTS; f++) {
+        long step = f == DEAD && stride > 3 ? 3 : stride; /* its failures follow from one another */
+        for (long at = (long)f % step; at < n; at += step) {
             crash(f, at);
             n_points++;
         }
+    }
     print_message("%ld calls in a run, %ld failures\n", n, n_points);
 }
 

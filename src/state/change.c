@@ -181,11 +181,12 @@ typedef struct salvage {
 } salvage;
 
 /* Write a pending page of the failed segment again, elsewhere. The bytes are still in memory, usually:
- * the system's cache has them, and they are compared with their sums. False drops the page. */
+ * the system's cache has them, and they are compared with their sums. Durable ones move, too: nobody
+ * holds that segment any more, and to the next gc they are nobody's. False drops the page. */
 static bool salvage_page(void *user, lull_page_row *row)
 {
     salvage *sv = user;
-    if (row->segment != sv->old->id || row->offset + row->n_bytes <= sv->old->synced) return true;
+    if (row->segment != sv->old->id) return true;
     lull_record r = lull_record_of(row);
     uint8_t *planes[LULL_RECORD_PARTS] = {0};
     lull_status st = LULL_OK;
@@ -202,7 +203,8 @@ static bool salvage_page(void *user, lull_page_row *row)
 }
 
 /* The writer's segment failed to sync: what is not durable there may be lost, and a second sync would
- * not tell. Give it up and go on in a new one. */
+ * not tell. Give it up and go on in a new one. What is durable stays, whatever else fails: it may be
+ * committed. */
 static void give_up_writer(lull_store *s)
 {
     s->is_sync_failed = true;
@@ -215,9 +217,6 @@ static void give_up_writer(lull_store *s)
         filter_pending(&s->pending, salvage_page, &sv);
     } else {
         /* No new segment: the pages are gone, and a sleep that needs them says so. */
-        old.synced = 0;
-        lull_segment none = old;
-        sv.old = &none;
         s->pending.n = 0;
         lull_status ignored = index_pending(&s->pending, NULL);
         (void)ignored;
