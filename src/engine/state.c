@@ -29,8 +29,10 @@ lull_status lull_session_set_data(lull_session *s, const char *key, const char *
     if (!v) return lull_fail(err, LULL_EINVAL, "the value of '%s' is not JSON: %s", key, why.text);
     if (!s->data) s->data = json_object();
     if (json_object_set_new(s->data, key, v) == 0) return LULL_OK;
-    return lull_fail(err, json_string(key) ? LULL_ENOMEM : LULL_EINVAL,
-                     "the value of '%s' cannot be kept", key);
+    json_t *as_text = json_string(key); /* NULL unless it is UTF-8 */
+    lull_status why_not = as_text ? LULL_ENOMEM : LULL_EINVAL;
+    json_decref(as_text);
+    return lull_fail(err, why_not, "the value of '%s' cannot be kept", key);
 }
 
 char *lull_session_get_data(const lull_session *s, const char *key)
@@ -51,11 +53,15 @@ void lull_model_use_store(lull_model *m, lull_store *store)
 
 /* ---- sleeping -------------------------------------------------------------------------------- */
 
+/* NULL: no memory. Without its generation a session would not be whole. */
 static char *session_json(const lull_session *s)
 {
     json_t *all = s->data ? json_copy(s->data) : json_object();
-    if (s->generation.is_there)
-        json_object_set_new(all, "generation", lull_generation_save(&s->generation));
+    if (s->generation.is_there &&
+        json_object_set_new(all, "generation", lull_generation_save(&s->generation)) < 0) {
+        json_decref(all);
+        return NULL;
+    }
     char path[PATH_MAX];
     if (realpath(lull_gguf_path(s->model->gguf), path))
         json_object_set_new(all, "model", json_string(path)); /* left out unless it is UTF-8 */
