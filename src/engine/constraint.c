@@ -188,22 +188,37 @@ static const char *control_name(const lull_model *m, int32_t token, size_t *n_by
     return *n_bytes > 0 ? name : NULL;
 }
 
+static void free_controls(lull_control *controls, size_t n)
+{
+    for (size_t i = 0; i < n; i++) free(controls[i].text);
+    free(controls);
+}
+
+/* All of them or, on failure, none, so that a later call begins anew. */
 static lull_status name_controls(lull_model *m, lull_error *err)
 {
     int32_t n_vocab = lull_tokenizer_n_vocab(m->tokenizer);
     size_t n = 0, n_bytes;
     for (int32_t i = 0; i < n_vocab; i++) n += control_name(m, i, &n_bytes) != NULL;
-    m->controls = calloc(n + 1, sizeof *m->controls);
-    for (int32_t i = 0; i < n_vocab && m->controls; i++) {
+    lull_control *controls = calloc(n + 1, sizeof *controls);
+    bool is_whole = controls != NULL;
+    n = 0;
+    for (int32_t i = 0; i < n_vocab && is_whole; i++) {
         const char *name = control_name(m, i, &n_bytes);
         if (!name) continue;
         char *text = malloc(n_bytes + 3);
-        if (!text) return lull_fail(err, LULL_ENOMEM, "no memory for a trie of the vocabulary");
+        is_whole = text != NULL;
+        if (!is_whole) break;
         snprintf(text, n_bytes + 3, CONTROL_OPEN "%.*s" CONTROL_CLOSE, (int)n_bytes, name);
-        m->controls[m->n_controls++] = (lull_control){i, text};
+        controls[n++] = (lull_control){i, text};
     }
-    return m->controls ? LULL_OK
-                       : lull_fail(err, LULL_ENOMEM, "no memory for a trie of the vocabulary");
+    if (!is_whole) {
+        free_controls(controls, n);
+        return lull_fail(err, LULL_ENOMEM, "no memory for a trie of the vocabulary");
+    }
+    m->controls = controls;
+    m->n_controls = n;
+    return LULL_OK;
 }
 
 static const char *text_of(const void *user, int32_t token, size_t *n_bytes)
@@ -296,8 +311,7 @@ void lull_constraints_free(lull_model *m)
         m->constraints = next;
     }
     lull_trie_free(m->trie);
-    for (size_t i = 0; i < m->n_controls; i++) free(m->controls[i].text);
-    free(m->controls);
+    free_controls(m->controls, m->n_controls);
 }
 
 lull_status lull_constraint_push(lull_constraint *c, const lull_model *m, int32_t token,
