@@ -152,6 +152,26 @@ class Bits(Case):
             self.assertEqual(self.warm(model, "more:333", tokens, 333, "--store", other), want)
             self.fails(1, "left out", "import", small, "--store", self.folder / "empty")
 
+    def test_export_target(self):
+        """A link stays one and a pipe a pipe; what is behind the link is replaced."""
+        model = self.models[0]
+        self.sleep(model, any_tokens(70, 320, seed=4), "target")
+        file, link, pipe = (self.folder / name for name in ("real.lull", "link.lull", "pipe.lull"))
+        file.write_bytes(b"old")
+        link.symlink_to(file)
+        os.mkfifo(pipe)
+        self.lull.ok("export", "target", "-o", link)
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(self.lull.json("ls", file)[0]["n_tokens"], 70)
+        self.fails(1, "not a regular file", "export", "target", "-o", pipe)
+        self.assertTrue(pipe.is_fifo())
+
+    def test_past_the_end(self):
+        self.sleep(self.models[0], any_tokens(70, 320, seed=5), "short")
+        self.lull.ok("fork", "short:70", "all")
+        for verb in (("fork", "short:71", "more"), ("show", "short:71")):
+            self.fails(1, "the state has 70 tokens", *verb)
+
     def test_gc(self):
         for model in self.models:
             tokens = any_tokens(700, 320, seed=5)

@@ -755,7 +755,7 @@ int lull_cmd_chat(int argc, char **argv)
          "the system message"},
         {'c', "ctx", "ctx-size", LULL_OPT_INT, &a.n_ctx, 1, 1e9, "N",
          "positions for the conversation (default: the model's)"},
-        {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 1024, "N",
+        {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 256, "N",
          "threads (default: $LULL_THREADS, else the cores)"},
         LULL_CMD_KV_OPTION(&a.numerics.kv),
         LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),

@@ -119,7 +119,7 @@ int lull_cmd_eval(int argc, char **argv)
          "tokens evaluated together (default: the model's context)"},
         {0, "special", NULL, LULL_OPT_FLAG, &a.special, 0, 0, NULL,
          "read control tokens in the text"},
-        {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 1024, "N",
+        {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 256, "N",
          "threads (default: $LULL_THREADS, else the cores)"},
         LULL_CMD_KV_OPTION(&a.numerics.kv),
         LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),

@@ -289,7 +289,7 @@ int lull_cmd_run(int argc, char **argv)
          "no chat template: the prompt is continued as it is"},
         {'c', "ctx", "ctx-size", LULL_OPT_INT, &a.n_ctx, 1, 1e9, "N",
          "positions for prompt and answer (default: the model's)"},
-        {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 1024, "N",
+        {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 256, "N",
          "threads (default: $LULL_THREADS, else the cores)"},
         LULL_CMD_KV_OPTION(&a.numerics.kv),
         LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),

@@ -6,9 +6,6 @@
 
 #include "store_cmd.h"
 
-/* src/state/store_private.h, which cannot stand beside lull.h: both have a lull_wake. */
-LULL_NODISCARD lull_status lull_name_check(const char *what, const char *name, lull_error *err);
-
 lull_status lull_cmd_store_path(const char *dir, char **path, lull_error *err)
 {
     const char *own = getenv("LULL_HOME"), *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");

@@ -317,7 +317,10 @@ static void on_event(void *user, const lull_reply_event *event)
     lull_answer *a = user;
     lull_reply_event e = *event;
     if (a->is_replaying) return;
-    if (e.kind == LULL_REPLY_TEXT) skip_tail(a, &e);
+    if (e.kind == LULL_REPLY_TEXT)
+        skip_tail(a, &e);
+    else
+        a->n_tail = a->tail.n_bytes; /* what begins now does not end what was said */
     if (a->on_event && !a->is_stopped) a->is_stopped = !a->on_event(a->user, &e);
 }
 

@@ -166,7 +166,7 @@ int lull_cmd_verify(int argc, char **argv)
          "the model for that, if it is not where the state was made"},
         {0, "self", NULL, LULL_OPT_STRING, &a.self, 0, 0, "MODEL",
          "test this program, with this model, on this machine: a line a promise"},
-        {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 1024, "N",
+        {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 256, "N",
          "threads (default: $LULL_THREADS, else the cores)"},
         LULL_CMD_KV_OPTION(&a.numerics.kv),
         LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),

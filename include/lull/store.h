@@ -64,8 +64,13 @@ typedef struct lull_store_state {
 } lull_store_state;
 LULL_API void lull_store_state_fini(lull_store_state *st);
 
+/* Whether something may be called so; what: "name", "tag". LULL_EINVAL with the rule that it breaks. */
+LULL_API LULL_NODISCARD lull_status lull_name_check(const char *what, const char *name,
+                                                    lull_error *err);
+
 /* What a user writes: NAME, NAME@{n}, either with :TOKEN behind (*token out, SIZE_MAX without), or
- * #ID. LULL_EINVAL (how it should be written), LULL_ENOTFOUND (with the nearest name, if any). */
+ * #ID. LULL_EINVAL (how it should be written, or how many tokens there are), LULL_ENOTFOUND (with the nearest
+ * name, if any). */
 LULL_API LULL_NODISCARD lull_status lull_store_resolve(lull_store *s, const char *text, int64_t *id,
                                                        size_t *token, lull_error *err);
 /* *out is to be finished. with_own_bytes: compute own_bytes (else 0). LULL_ENOTFOUND, LULL_EIO. */

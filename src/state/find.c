@@ -100,6 +100,12 @@ static lull_status fail_no_name(lull_store *s, const char *name, lull_error *err
     return st;
 }
 
+static size_t n_tokens_of(const lull_state_row *row)
+{
+    size_t n_full = row->n_pages - (row->n_tail > 0);
+    return n_full * LULL_STORE_PAGE_TOKENS + row->n_tail;
+}
+
 static lull_status resolve(lull_store *s, const char *text, int64_t *id, size_t *token,
                            lull_error *err)
 {
@@ -130,6 +136,14 @@ static lull_status resolve(lull_store *s, const char *text, int64_t *id, size_t 
                              ref.n_back);
         }
         *id = move.state;
+    }
+    if (ref.token != SIZE_MAX) {
+        lull_state_row row;
+        LULL_TRY(lull_catalog_get_state(s->catalog, *id, &row, err));
+        size_t n_tokens = n_tokens_of(&row);
+        lull_state_row_fini(&row);
+        if (ref.token > n_tokens)
+            return lull_fail(err, LULL_EINVAL, "%.90s: the state has %zu tokens", text, n_tokens);
     }
     *token = ref.token;
 done:
@@ -230,7 +244,7 @@ lull_status lull_store_get_rows(lull_store *s, int64_t id, bool with_own_bytes, 
     *out = (lull_store_state){
         .id = row.id,
         .parent = row.parent,
-        .n_tokens = n_full * LULL_STORE_PAGE_TOKENS + row.n_tail,
+        .n_tokens = n_tokens_of(&row),
         .n_pages = n_full,
         .n_tail = row.n_tail,
         .n_window_pages = row.n_window_pages,

@@ -119,8 +119,6 @@ void lull_change_abort(lull_store *s, lull_change *ch);
 LULL_NODISCARD lull_status lull_change_checkpoint(lull_store *s, lull_change *ch, lull_error *err);
 /* LULL_EINVAL for a store that is not to be written. */
 LULL_NODISCARD lull_status lull_store_writable(const lull_store *s, lull_error *err);
-/* LULL_EINVAL with the rule that a name breaks. what: "name", "tag". */
-LULL_NODISCARD lull_status lull_name_check(const char *what, const char *name, lull_error *err);
 
 /* ---- store.c --------------------------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "disk.h"
@@ -234,19 +235,36 @@ static void folder_of(const char *path, char out[LULL_SEGMENT_PATH_MAX])
     snprintf(out, LULL_SEGMENT_PATH_MAX, "%.*s", n, slash ? path : ".");
 }
 
+/* Where an export goes: what is there must be a file, and stays where a link says. A device or a pipe would be
+ * replaced. */
+static lull_status find_target(const char *path, char target[PATH_MAX], lull_error *err)
+{
+    struct stat info;
+    size_t n = strlen(path);
+    if (stat(path, &info) == 0) {
+        if (!S_ISREG(info.st_mode))
+            return lull_fail(err, LULL_EINVAL, "%s: is not a regular file: name another", path);
+        if (realpath(path, target)) return LULL_OK;
+    }
+    if (n >= PATH_MAX) return lull_fail(err, LULL_EINVAL, "%s: the name is too long", path);
+    memcpy(target, path, n + 1);
+    return LULL_OK;
+}
+
 static lull_status export_states(lull_store *s, const int64_t *ids, size_t n, int64_t since,
                                  const char *const *sessions, const char *path, lull_error *err)
 {
-    char temp[LULL_SEGMENT_PATH_MAX], target[LULL_SEGMENT_PATH_MAX];
-    lull_status st = LULL_OK;
+    char temp[LULL_SEGMENT_PATH_MAX], folder[LULL_SEGMENT_PATH_MAX], target[PATH_MAX];
+    lull_status st = find_target(path, target, err);
+    if (st != LULL_OK) return st;
     exporter x = {.s = s, .out = {.fd = -1}, .from = {.fd = -1}, .sessions = sessions};
     lull_buffer body = {0};
     uint32_t salt;
     lull_disk_random(&salt, sizeof salt);
-    int n_temp = snprintf(temp, sizeof temp, "%s.%08" PRIx32 ".tmp", path, salt);
+    int n_temp = snprintf(temp, sizeof temp, "%s.%08" PRIx32 ".tmp", target, salt);
     if (n_temp < 0 || (size_t)n_temp >= sizeof temp)
         return lull_fail(err, LULL_EINVAL, "%s: the name is too long", path);
-    folder_of(path, target);
+    folder_of(target, folder);
     LULL_TRY(lull_segment_create_export(temp, &x.out, err));
     /* One moment of the store; what gc removes meanwhile is kept by the files that are open, or
      * missed with an error. */
@@ -257,9 +275,9 @@ static lull_status export_states(lull_store *s, const int64_t *ids, size_t n, in
     lull_record r = {.type = LULL_RECORD_INDEX};
     LULL_TRY(append_body(&x, &r, &body, err));
     LULL_TRY(lull_disk_sync(x.out.fd, x.out.path, err));
-    LULL_TRY(lull_disk_rename(temp, path, err));
+    LULL_TRY(lull_disk_rename(temp, target, err));
     lull_segment_close(&x.out);
-    LULL_TRY(lull_disk_sync_folder(target, err));
+    LULL_TRY(lull_disk_sync_folder(folder, err));
 done:
     lull_catalog_rollback(s->catalog);
     if (x.out.fd >= 0) {
