@@ -434,6 +434,41 @@ static void test_rebuild(void **state)
     free(before);
 }
 
+/* Segments out of the way, and back. */
+static void move_segments(bool is_away)
+{
+    char here[128], there[128];
+    in_folder(here, "segments");
+    in_folder(there, "elsewhere");
+    assert_int_equal(is_away ? rename(here, there) : rename(there, here), 0);
+}
+
+static void bring_segments(void)
+{
+    move_segments(false);
+}
+
+/* When a segment is not there the rows are looked at again, as gc may have rewritten it; if it stays
+ * away that is damage, not a state that there is not. */
+static void test_missing_segment(void **state)
+{
+    (void)state;
+    made *m = make(1, 0, 1, 200);
+    lull_store *s = open_store();
+    lull_store_view views[MAX_PAGES + 1];
+    int64_t id;
+    OK(sleep_made(s, m, "a", 0, &id, &err));
+    move_segments(true);
+    FAILS(LULL_ECORRUPT, lull_store_map(s, id, views, &err));
+    assert_non_null(strstr(err.msg, ".seg"));
+    FAILS(LULL_ENOTFOUND, lull_store_map(s, id + 1, views, &err));
+    meanwhile = (struct meanwhile){"locks/gc", LOCK_UN, bring_segments}; /* after the first look */
+    assert_wakes(s, id, m);
+    assert_null(meanwhile.act);
+    lull_store_close(s);
+    unmake(m);
+}
+
 /* ---- syncs that fail --------------------------------------------------------------------------- */
 
 /* A sleep whose pages lie in two segments, of which one or the other fails to sync, and does so again:
@@ -1533,6 +1568,7 @@ int main(int argc, char **argv)
         TEST(test_costs),
         TEST(test_names),
         TEST(test_rebuild),
+        TEST(test_missing_segment),
         TEST(test_bad_syncs),
         TEST(test_cut),
         TEST(test_transfer),

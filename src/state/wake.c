@@ -63,8 +63,9 @@ struct lull_wake {
     size_t n_windows;
     entry **buckets; /* owned [n_buckets], a power of two */
     size_t n_buckets, n_entries;
-    uint64_t n_calls;
-    int lease_fd; /* locks/<id>.lease, locked while the handle lives; -1: none yet */
+    uint64_t n_calls;     /* mapping calls so far */
+    bool is_segment_gone; /* a segment was not there in the last one */
+    int lease_fd;         /* locks/<id>.lease, locked while the handle lives; -1: none yet */
     char lease_path[LULL_SEGMENT_PATH_MAX];
     lease *leases;  /* owned: those with pins */
     int64_t *slots; /* owned [n_slots]: what the lease file holds; 0: free */
@@ -297,7 +298,9 @@ static lull_status find_window(lull_store *s, uint64_t segment, uint64_t end, wi
         snprintf(path, sizeof path, "%s", s->folder);
     else
         LULL_TRY(lull_segment_path(s->segments, segment, path, err));
-    LULL_TRY(lull_segment_open(path, false, &win->seg, err));
+    st = lull_segment_open(path, false, &win->seg, err);
+    if (st == LULL_ENOTFOUND) w->is_segment_gone = true;
+    if (st != LULL_OK) goto done;
     if (win->seg.id != segment) {
         st = lull_fail(err, LULL_ECORRUPT, "%s: is segment %016" PRIx64, path, win->seg.id);
         goto done;
@@ -451,6 +454,12 @@ void lull_store_unpin(lull_store *s, lull_store_view *views, size_t n)
 
 /* ---- mapping --------------------------------------------------------------------------------- */
 
+static void begin_call(lull_wake *w)
+{
+    w->n_calls++;
+    w->is_segment_gone = false;
+}
+
 static lull_status new_lease(lull_wake *w, size_t n, lease **out, lull_error *err)
 {
     lease *l = *out = calloc(1, sizeof *l + n * sizeof(pin));
@@ -508,7 +517,7 @@ static lull_status map_once(lull_store *s, int64_t id, lull_store_view *views, l
     lull_status st = LULL_OK;
     lull_state_row row = {0};
     lease *l = NULL;
-    s->wake->n_calls++;
+    begin_call(s->wake);
     /* gc does not decide what is alive between the lease and the look at the rows. */
     LULL_TRY(lull_lock_file(s->gc_fd, s->locks, LOCK_SH, 60000, err));
     LULL_TRY(lull_catalog_begin(s->catalog, false, err));
@@ -539,13 +548,10 @@ static lull_status map_state(lull_store *s, int64_t id, lull_store_view *views, 
     lull_status st = LULL_OK;
     for (int i = 0; i < MAP_TRIES; i++) {
         st = map_once(s, id, views, &why);
-        if (st != LULL_ENOTFOUND || !strstr(why.msg, ".seg")) break;
+        if (st != LULL_ENOTFOUND || !s->wake->is_segment_gone) break;
     }
-    if (st != LULL_OK) {
-        bool is_file = st == LULL_ENOTFOUND && strstr(why.msg, ".seg");
-        if (is_file) st = why.code = LULL_ECORRUPT;
-        if (err) *err = why;
-    }
+    if (st == LULL_ENOTFOUND && s->wake->is_segment_gone) st = why.code = LULL_ECORRUPT;
+    if (st != LULL_OK && err) *err = why;
     return st;
 }
 
@@ -563,7 +569,7 @@ static lull_status map_pages(lull_store *s, const lull_digest *keys, size_t n,
     lease *l = NULL;
     memset(views, 0, n * sizeof *views);
     memset(has, 0, n * sizeof *has);
-    s->wake->n_calls++;
+    begin_call(s->wake);
     LULL_TRY(lull_catalog_begin(s->catalog, false, err));
     LULL_TRY(new_lease(s->wake, n, &l, err));
     for (size_t i = 0; i < n && st == LULL_OK; i++) {
