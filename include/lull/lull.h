@@ -214,7 +214,10 @@ LULL_API lull_reuse lull_session_reuse(const lull_session *s);
  *   LULL_ECANCELLED lull_session_cancel() was called
  *   LULL_ENUMERIC   a logit is not finite
  *   LULL_ECORRUPT   a page that the session woke with has not the bytes that were put to sleep
- * Cost: reads every weight once per 512 tokens. Allocates nothing. */
+ *   LULL_EIO        the bytes of such a page cannot be read
+ *   LULL_ENOMEM     no memory for the copy of a page that is to be written, or for pages from a store
+ * Cost: reads every weight once per 512 tokens. Allocates nothing, but for pages taken from a store
+ * and a copy of the page that is written first, where others hold it. */
 LULL_API LULL_NODISCARD lull_status lull_session_eval(lull_session *s, const int32_t *tokens,
                                                       size_t n, const float **logits,
                                                       lull_error *err);
