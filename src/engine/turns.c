@@ -102,10 +102,7 @@ static lull_status compare_prompt(const lull_model *model, const lull_chat_reque
                                   size_t *n_prompt, lull_error *err)
 {
     lull_token_list prompt = {0};
-    const json_t *message = json_array_get(messages, at);
-    const char *answer = json_string_value(json_object_get(message, "content"));
-    lull_status st =
-        render_prompt(model, request, messages, at, with_answer ? answer : NULL, &prompt, err);
+    lull_status st = render_prompt(model, request, messages, at, with_answer, &prompt, err);
     if (st == LULL_EINVAL || st == LULL_EUNSUPPORTED) {
         prompt.n = 0;
         st = LULL_OK;
