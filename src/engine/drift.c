@@ -26,7 +26,9 @@ enum {
 
 /* ---- two predictions ------------------------------------------------------------------------- */
 
-/* e^x for x <= 0, e^-700 below: 2^n times the Taylor polynomial of the rest. */
+/* e^x for x <= 0, e^-700 below: 2^n times the Taylor polynomial of the rest. It is called twice a logit:
+ * the one behind lull_pow_canon divides 15 times for its terms and calls fma(), which compilers neither
+ * inline nor widen for the plainest processors. */
 static inline double exp_of(double x)
 {
     static const double round_to_int =
@@ -55,20 +57,6 @@ static inline double exp_of(double x)
     double scale;
     memcpy(&scale, &bits, sizeof scale);
     return p * scale;
-}
-
-/* The first of the largest. */
-static size_t likeliest(const float *x, size_t n)
-{
-    float most[STRIPES];
-    size_t i = 0, at = 0;
-    for (int k = 0; k < STRIPES; k++) most[k] = x[0];
-    for (; i + STRIPES <= n; i += STRIPES)
-        for (int k = 0; k < STRIPES; k++) most[k] = x[i + k] > most[k] ? x[i + k] : most[k];
-    for (; i < n; i++) most[0] = x[i] > most[0] ? x[i] : most[0];
-    for (int k = 1; k < STRIPES; k++) most[0] = most[k] > most[0] ? most[k] : most[0];
-    while (x[at] != most[0]) at++;
-    return at;
 }
 
 /* The terms of one token: e^a, e^b and e^a (a - b), logits against the largest of their prediction. */
@@ -116,7 +104,8 @@ static size_t n_ahead(const lull_model *m)
 /* What one kind predicts after the next tokens. */
 typedef struct prediction {
     lull_session *session;
-    float *rows; /* owned [n_ahead][n_vocab] */
+    float *rows;        /* owned [n_ahead][n_vocab] */
+    int32_t *likeliest; /* owned [n_ahead]: of each row */
     size_t n_vocab;
     const atomic_bool *is_cancelled;
 } prediction;
@@ -132,6 +121,7 @@ static bool keep_row(void *user, size_t index, const float *logits)
 {
     prediction *p = user;
     memcpy(p->rows + index * p->n_vocab, logits, p->n_vocab * sizeof *logits);
+    p->likeliest[index] = p->session->likeliest;
     return !atomic_load(p->is_cancelled);
 }
 
@@ -141,7 +131,7 @@ static void compare_rows(void *ctx, int member, int n_members)
     size_t n_vocab = c->f16->n_vocab;
     for (size_t i = (size_t)member; i < c->n; i += (size_t)n_members) {
         const float *a = c->f16->rows + i * n_vocab, *b = c->q8->rows + i * n_vocab;
-        size_t at_a = likeliest(a, n_vocab), at_b = likeliest(b, n_vocab);
+        int32_t at_a = c->f16->likeliest[i], at_b = c->q8->likeliest[i];
         c->kl[i] = divergence(a, b, n_vocab, (double)a[at_a], (double)b[at_b]);
         c->is_same[i] = at_a == at_b;
     }
@@ -152,7 +142,9 @@ static lull_status begin(prediction *p, lull_model *m, lull_page_pool *pool, siz
 {
     p->n_vocab = (size_t)m->core->config.n_vocab;
     p->rows = malloc(n_ahead(m) * p->n_vocab * sizeof *p->rows);
-    if (!p->rows) return lull_fail(err, LULL_ENOMEM, "out of memory for rows of logits");
+    p->likeliest = malloc(n_ahead(m) * sizeof *p->likeliest);
+    if (!p->rows || !p->likeliest)
+        return lull_fail(err, LULL_ENOMEM, "out of memory for rows of logits");
     return lull_session_new_alone(m, pool, n_tokens, &p->session, err);
 }
 
@@ -192,6 +184,8 @@ done:
     lull_session_free(q8.session);
     free(f16.rows);
     free(q8.rows);
+    free(f16.likeliest);
+    free(q8.likeliest);
     lull_page_pool_free(pool);
     return st;
 }
