@@ -31,7 +31,8 @@ bool lull_tools_know(const json_t *tools, const char *name)
     return find_tool(tools, name) != NULL;
 }
 
-const json_t *lull_tools_parameter(const json_t *tools, const char *name, const char *key)
+/* The schema of a tool's parameter; NULL: unknown. */
+static const json_t *find_parameter(const json_t *tools, const char *name, const char *key)
 {
     const json_t *schema = json_object_get(find_tool(tools, name), "parameters");
     return json_object_get(json_object_get(schema, "properties"), key);
@@ -70,7 +71,7 @@ bool lull_parameter_begin(lull_reply *r, bool is_literal)
 {
     lull_parameter *p = &r->at.parameter;
     const char *name = r->name.data ? r->name.data : "", *key = r->key.data ? r->key.data : "";
-    const json_t *schema = lull_tools_parameter(r->tools, name, key);
+    const json_t *schema = find_parameter(r->tools, name, key);
     p->is_null_allowed = schema && allows(schema, "null", 8);
     p->is_string = !is_literal && (!schema || allows(schema, "string", 8));
     p->is_streamed = p->is_string && !p->is_null_allowed;

@@ -178,8 +178,6 @@ bool lull_parameter_begin(lull_reply *r, bool is_literal);
 bool lull_parameter_step(lull_reply *r, uint8_t c);
 bool lull_parameter_end(lull_reply *r);
 
-/* The schema of a tool's parameter; NULL: unknown. */
-const json_t *lull_tools_parameter(const json_t *tools, const char *name, const char *key);
 bool lull_tools_know(const json_t *tools, const char *name);
 
 #endif

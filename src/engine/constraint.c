@@ -239,7 +239,7 @@ static const char *text_of(const void *user, int32_t token, size_t *n_bytes)
     return m->controls[low].text;
 }
 
-void lull_constraint_free(lull_constraint *c)
+static void free_constraint(lull_constraint *c)
 {
     if (!c) return;
     lull_masker_free(c->masker);
@@ -261,7 +261,7 @@ static lull_status make(lull_model *m, lull_grammar_kind kind, const char *text,
     *out = c;
     return LULL_OK;
 done:
-    lull_constraint_free(c);
+    free_constraint(c);
     return st;
 }
 
@@ -300,14 +300,14 @@ void lull_constraint_give(lull_model *m, lull_constraint *c)
     lull_constraint *oldest = *at; /* at most one */
     *at = NULL;
     pthread_mutex_unlock(&m->constraint_mutex);
-    lull_constraint_free(oldest);
+    free_constraint(oldest);
 }
 
 void lull_constraints_free(lull_model *m)
 {
     while (m->constraints) {
         lull_constraint *next = m->constraints->next;
-        lull_constraint_free(m->constraints);
+        free_constraint(m->constraints);
         m->constraints = next;
     }
     lull_trie_free(m->trie);

@@ -176,8 +176,7 @@ LULL_NODISCARD lull_status lull_constraint_take(lull_model *m, lull_grammar_kind
                                                 const char *text, lull_constraint **out,
                                                 lull_error *err);
 void lull_constraint_give(lull_model *m, lull_constraint *c); /* accepts NULL */
-void lull_constraint_free(lull_constraint *c);
-void lull_constraints_free(lull_model *m); /* and the trie */
+void lull_constraints_free(lull_model *m);                    /* and the trie */
 lull_masker *lull_constraint_masker(lull_constraint *c);
 /* Take a token in. Failures of lull_masker_push. */
 LULL_NODISCARD lull_status lull_constraint_push(lull_constraint *c, const lull_model *m,

@@ -28,7 +28,7 @@ struct lull_page_pool {
     size_t n_free, n_reserved; /* n_reserved <= n_free */
     size_t n_pages;            /* in slabs, and foreign ones */
     lull_page **buckets;       /* [n_buckets] of published pages by key; a power of two */
-    size_t n_buckets, n_published, n_foreign;
+    size_t n_buckets;
     lull_page *oldest, *newest; /* idle pages in order of their release */
     size_t n_idle, max_idle;
 };
@@ -70,18 +70,6 @@ void lull_page_pool_keep(lull_page_pool *p, uint64_t max_bytes)
     p->max_idle = (size_t)(max_bytes / p->page_bytes);
     evict(p, p->max_idle);
     pthread_mutex_unlock(&p->mutex);
-}
-
-lull_page_pool_usage lull_page_pool_get_usage(lull_page_pool *p)
-{
-    pthread_mutex_lock(&p->mutex);
-    size_t n_used = p->n_pages - p->n_free - p->n_foreign;
-    lull_page_pool_usage usage = {.n_held = p->n_pages - p->n_free - p->n_idle,
-                                  .n_idle = p->n_idle,
-                                  .n_published = p->n_published,
-                                  .bytes = (uint64_t)n_used * p->page_bytes};
-    pthread_mutex_unlock(&p->mutex);
-    return usage;
 }
 
 /* ---- published pages: all with the mutex held ------------------------------------------------ */
@@ -135,7 +123,6 @@ static void add_published(lull_page_pool *p, lull_page *page, const lull_digest 
     page->has_key = true;
     page->next = *bucket;
     *bucket = page;
-    p->n_published++;
 }
 
 static void remove_published(lull_page_pool *p, lull_page *page)
@@ -144,7 +131,6 @@ static void remove_published(lull_page_pool *p, lull_page *page)
     while (*at != page) at = &(*at)->next;
     *at = page->next;
     page->has_key = false;
-    p->n_published--;
 }
 
 static void link_idle(lull_page_pool *p, lull_page *page)
@@ -170,7 +156,6 @@ static void give_up(lull_page_pool *p, lull_page *page)
 {
     if (page->has_key) remove_published(p, page);
     if (page->drop) {
-        p->n_foreign--;
         p->n_pages--;
         page->drop(page->user, page->pin);
         free(page);
@@ -378,7 +363,6 @@ lull_page *lull_page_wrap(lull_page_pool *p, const lull_digest *key,
         page->pin = pin;
         atomic_init(&page->n_refs, 1);
         if (key) add_published(p, page, key);
-        p->n_foreign++;
         p->n_pages++;
         other = page;
     }

@@ -52,12 +52,6 @@ const lull_kv_layout *lull_page_pool_layout(const lull_page_pool *p);
 /* Bytes of published pages that are kept while nobody holds them; 0, as at first: none. */
 void lull_page_pool_keep(lull_page_pool *p, uint64_t max_bytes);
 
-typedef struct lull_page_pool_usage {
-    size_t n_held, n_idle, n_published; /* pages */
-    uint64_t bytes;                     /* of held and idle pages in the pool's own memory */
-} lull_page_pool_usage;
-lull_page_pool_usage lull_page_pool_get_usage(lull_page_pool *p);
-
 /* Set n more pages aside, or give them back; new pages come out of what was set aside.
  * LULL_ENOMEM. */
 LULL_NODISCARD lull_status lull_page_pool_reserve(lull_page_pool *p, size_t n, lull_error *err);

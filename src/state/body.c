@@ -9,18 +9,15 @@ void lull_body_put(lull_buffer *b, uint64_t v)
     lull_buffer_append(b, bytes, 8);
 }
 
-void lull_body_put_bytes(lull_buffer *b, const void *bytes, size_t n)
-{
-    lull_body_put(b, n);
-    lull_buffer_append(b, bytes, n);
-}
-
 void lull_body_put_text(lull_buffer *b, const char *text)
 {
-    lull_body_put_bytes(b, text, strlen(text));
+    size_t n = strlen(text);
+    lull_body_put(b, n);
+    lull_buffer_append(b, text, n);
 }
 
-const uint8_t *lull_body_get_bytes(lull_body *b, size_t n)
+/* View, or NULL. */
+static const uint8_t *get_bytes(lull_body *b, size_t n)
 {
     if (b->is_bad || n > b->n_left) {
         b->is_bad = true;
@@ -34,7 +31,7 @@ const uint8_t *lull_body_get_bytes(lull_body *b, size_t n)
 
 uint64_t lull_body_get(lull_body *b)
 {
-    const uint8_t *p = lull_body_get_bytes(b, 8);
+    const uint8_t *p = get_bytes(b, 8);
     uint64_t v = 0;
     for (int i = 0; p && i < 8; i++) v |= (uint64_t)p[i] << (8 * i);
     return v;
@@ -48,10 +45,11 @@ size_t lull_body_get_count(lull_body *b, size_t each_bytes)
     return 0;
 }
 
-const char *lull_body_get_text(lull_body *b, size_t *n)
+/* View, not terminated; never NULL. */
+static const char *get_text(lull_body *b, size_t *n)
 {
     *n = lull_body_get_count(b, 1);
-    const uint8_t *text = lull_body_get_bytes(b, *n);
+    const uint8_t *text = get_bytes(b, *n);
     if (!text) *n = 0;
     return text ? (const char *)text : "";
 }
@@ -59,7 +57,7 @@ const char *lull_body_get_text(lull_body *b, size_t *n)
 void lull_body_get_name(lull_body *b, char name[LULL_NAME_MAX + 1])
 {
     size_t n;
-    const char *text = lull_body_get_text(b, &n);
+    const char *text = get_text(b, &n);
     if (n < 1 || n > LULL_NAME_MAX || memchr(text, '\0', n)) {
         b->is_bad = true;
         n = 0;
@@ -91,11 +89,11 @@ bool lull_state_body_get(const uint8_t *bytes, size_t n_bytes, lull_state_body *
     if (n_window_pages > LULL_WINDOW_PAGES_MAX) return false;
     out->n_window_pages = (size_t)n_window_pages;
     out->n_pages = lull_body_get_count(&b, 32);
-    out->keys = lull_body_get_bytes(&b, 32 * out->n_pages);
-    out->card = lull_body_get_text(&b, &out->card_bytes);
-    out->session = lull_body_get_text(&b, &out->session_bytes);
+    out->keys = get_bytes(&b, 32 * out->n_pages);
+    out->card = get_text(&b, &out->card_bytes);
+    out->session = get_text(&b, &out->session_bytes);
     size_t name_bytes;
-    const char *name = lull_body_get_text(&b, &name_bytes);
+    const char *name = get_text(&b, &name_bytes);
     if (name_bytes > LULL_NAME_MAX || memchr(name, '\0', name_bytes)) return false;
     memcpy(out->name, name, name_bytes);
     out->has_name = name_bytes > 0;

@@ -12,7 +12,6 @@
 enum { LULL_WINDOW_PAGES_MAX = INT32_MAX };
 
 void lull_body_put(lull_buffer *b, uint64_t v);
-void lull_body_put_bytes(lull_buffer *b, const void *bytes, size_t n);
 void lull_body_put_text(lull_buffer *b, const char *text);
 
 typedef struct lull_body {
@@ -23,8 +22,6 @@ typedef struct lull_body {
 uint64_t lull_body_get(lull_body *b);
 /* A count of things of at least each_bytes that follow: 0 and bad when there is no room for them. */
 size_t lull_body_get_count(lull_body *b, size_t each_bytes);
-const uint8_t *lull_body_get_bytes(lull_body *b, size_t n); /* view, or NULL */
-const char *lull_body_get_text(lull_body *b, size_t *n);    /* view, not terminated; never NULL */
 /* Text of 1 to LULL_NAME_MAX bytes without a NUL, or bad. */
 void lull_body_get_name(lull_body *b, char name[LULL_NAME_MAX + 1]);
 

@@ -47,7 +47,7 @@ static lull_status index_pending(lull_pending *p, lull_error *err)
     return LULL_OK;
 }
 
-lull_status lull_pending_add(lull_pending *p, const lull_page_row *row, lull_error *err)
+static lull_status add_pending(lull_pending *p, const lull_page_row *row, lull_error *err)
 {
     if (p->n == p->cap) {
         size_t cap = p->cap ? 2 * p->cap : 32;
@@ -167,7 +167,7 @@ lull_status lull_store_append_page(lull_store *s, lull_record *r,
     lull_segment *w = writer_of(s);
     LULL_TRY(lull_segment_append(w, r, parts, err));
     lull_page_row row = lull_page_row_of(r);
-    st = lull_pending_add(&s->pending, &row, err);
+    st = add_pending(&s->pending, &row, err);
     if (st != LULL_OK && lull_segment_cut(w, r->offset, NULL) != LULL_OK) w->end = r->offset;
 done:
     return st;

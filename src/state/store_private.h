@@ -87,8 +87,6 @@ lull_record lull_record_of(const lull_page_row *row);
 /* ---- change.c -------------------------------------------------------------------------------- */
 
 const lull_page_row *lull_pending_find(const lull_pending *p, const lull_digest *key);
-LULL_NODISCARD lull_status lull_pending_add(lull_pending *p, const lull_page_row *row,
-                                            lull_error *err);
 void lull_pending_fini(lull_pending *p);
 
 /* A segment to append n_bytes more to, in s->writers[n_writers - 1]. */

@@ -12,7 +12,7 @@ bool lull_term_is_tty(FILE *f)
     return isatty(fileno(f)) == 1;
 }
 
-bool lull_term_has_color(FILE *f)
+static bool has_color(FILE *f)
 {
     const char *no_color = getenv("NO_COLOR");
     const char *term = getenv("TERM");
@@ -32,7 +32,7 @@ const char *lull_style_of(FILE *f, lull_style style)
 {
     static const char *const sequences[LULL_STYLE_N] = {"\033[0m", "\033[1m", "\033[2m", "\033[31m",
                                                         "\033[32m"};
-    return lull_term_has_color(f) ? sequences[style] : "";
+    return has_color(f) ? sequences[style] : "";
 }
 
 void lull_term_init_locale(void)

@@ -16,7 +16,6 @@ typedef enum lull_style {
 } lull_style;
 
 bool lull_term_is_tty(FILE *f);
-bool lull_term_has_color(FILE *f);
 /* Columns; 80 when f is no terminal or does not tell. */
 int lull_term_width(FILE *f);
 
