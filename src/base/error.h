@@ -1,10 +1,10 @@
 /* Filling a lull_error, and the one shape of error handling inside functions:
  *
  *     lull_status st = LULL_OK;
- *     LULL_TRY(lull_file_map(path, &map, err));
+ *     LULL_TRY(lull_file_map_open(path, &map, err));
  *     ...
  * done:
- *     lull_file_unmap(&map);
+ *     lull_file_map_close(&map);
  *     return st;
  */
 #ifndef LULL_BASE_ERROR_H

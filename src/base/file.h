@@ -8,8 +8,8 @@
 
 #include "error.h"
 
-/* A whole file mapped read-only. data is a view that ends with lull_file_unmap; NULL when the file
- * is empty. inode, size and mtime identify the content well enough to cache a digest by. */
+/* A whole file mapped read-only. data is a view that ends with lull_file_map_close; NULL when the
+ * file is empty. inode, size and mtime identify the content well enough to cache a digest by. */
 typedef struct lull_file_map {
     const uint8_t *data;
     size_t n_bytes;

@@ -256,8 +256,8 @@ static lull_status flush(pass *p, lull_error *err)
     return LULL_OK;
 }
 
-/* Add tokens [from, to) of a session's list; logits are wanted after each, or after the last when
- * `to` ends the list. */
+/* Add tokens [from, to) of a session's list; logits are wanted after each, or, when
+ * wants_last, after the last. */
 static lull_status add_rows(pass *p, lull_session *s, size_t from, size_t to, bool wants_each,
                             bool wants_last, lull_error *err)
 {

@@ -54,7 +54,7 @@ typedef struct lull_store_page {
  * before. When asked to, gc takes it away from every other block of so many pages, so that from any
  * page at most n_window_pages have to be read again. */
 typedef struct lull_store_draft {
-    const char *card;         /* JSON, canonical (card.h) */
+    const char *card;         /* JSON, canonical (docs/cards.md) */
     lull_digest kv_identity;  /* of the card */
     const lull_digest *pages; /* [n_pages] keys of its full pages, in order */
     size_t n_pages;

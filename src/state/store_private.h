@@ -89,7 +89,7 @@ lull_record lull_record_of(const lull_page_row *row);
 const lull_page_row *lull_pending_find(const lull_pending *p, const lull_digest *key);
 void lull_pending_fini(lull_pending *p);
 
-/* A segment to append n_bytes more to, in s->writers[n_writers - 1]. */
+/* A segment to append to, in s->writers[n_writers - 1]. */
 LULL_NODISCARD lull_status lull_store_ready_writer(lull_store *s, lull_error *err);
 /* Append a page and note it as pending. parts: its planes. */
 LULL_NODISCARD lull_status lull_store_append_page(lull_store *s, lull_record *r,
