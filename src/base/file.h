@@ -26,13 +26,20 @@ LULL_NODISCARD lull_status lull_file_map_open(const char *path, lull_file_map *m
 void lull_file_map_close(lull_file_map *map); /* accepts a zeroed map */
 
 /* Read a whole file, or standard input when path is "-", into *text (owned: free()),
- * NUL-terminated. LULL_ENOTFOUND, LULL_EIO as above; LULL_EINVAL when it is larger than max_bytes.
- */
+ * NUL-terminated.
+ *   LULL_ENOTFOUND  no such file
+ *   LULL_EIO        not readable
+ *   LULL_EINVAL     larger than max_bytes
+ *   LULL_ENOMEM
+ * On failure *text is NULL. */
 LULL_NODISCARD lull_status lull_file_read(const char *path, size_t max_bytes, char **text,
                                           size_t *n_bytes, lull_error *err);
 
 /* Replace path by data [n_bytes]: written beside it, then renamed, so that readers see the old or
- * the new bytes. Not synced: for caches. LULL_EIO leaves what was there. */
+ * the new bytes. Not synced: for caches. A failure leaves what was there:
+ *   LULL_EINVAL     the path is too long
+ *   LULL_ENOTFOUND  its folder is not there
+ *   LULL_EIO        a full disk, no permission, and the like */
 LULL_NODISCARD lull_status lull_file_replace(const char *path, const void *data, size_t n_bytes,
                                              lull_error *err);
 
@@ -40,7 +47,10 @@ LULL_NODISCARD lull_status lull_file_replace(const char *path, const void *data,
 LULL_NODISCARD lull_status lull_file_write_all(int fd, const char *path, const void *data,
                                                size_t n_bytes, lull_error *err);
 
-/* Create path and its parents, mode 0700 for those that are new. */
+/* Create path and its parents, mode 0700 for those that are new. A failure leaves those that were made.
+ *   LULL_EINVAL     the path is empty or too long
+ *   LULL_ENOTFOUND  a parent is a file, or was removed meanwhile
+ *   LULL_EIO        path is a file, or one cannot be made */
 LULL_NODISCARD lull_status lull_dir_create(const char *path, lull_error *err);
 
 /* The cache folder: $LULL_CACHE, else $XDG_CACHE_HOME/lull, else $HOME/.cache/lull.
