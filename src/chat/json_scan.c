@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "hex.h"
 #include "json_scan.h"
 
 bool lull_utf8_step(lull_utf8 *u, uint8_t c)
@@ -141,16 +142,9 @@ static lull_json_verdict step_escape(lull_json_scan *s, uint8_t c)
     return LULL_JSON_MORE;
 }
 
-static int hex_digit(uint8_t c)
-{
-    if (is_digit(c)) return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static lull_json_verdict step_hex(lull_json_scan *s, uint8_t c)
 {
-    int digit = hex_digit(c);
+    int digit = lull_hex_digit(c);
     if (digit < 0) return LULL_JSON_BAD;
     s->hex = (uint16_t)(s->hex << 4 | digit);
     if (++s->n_hex < 4) return LULL_JSON_MORE;
@@ -247,7 +241,7 @@ bool lull_json_is_value(const char *text, size_t n_bytes)
 static uint32_t hex4(const char *text)
 {
     uint32_t v = 0;
-    for (int i = 0; i < 4; i++) v = v << 4 | (uint32_t)hex_digit((uint8_t)text[i]);
+    for (int i = 0; i < 4; i++) v = v << 4 | (uint32_t)lull_hex_digit((uint8_t)text[i]);
     return v;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hex.h"
 #include "schema_private.h"
 
 enum { ROOT = UINT32_MAX, MAX_REFERENCES = 500, PATH_BYTES = 110 };
@@ -219,13 +220,6 @@ lull_status lull_schema_const(lull_compiler *c, const json_t *value, uint32_t pa
 
 /* ---- references ------------------------------------------------------------------------------ */
 
-static int hex_digit(char ch)
-{
-    return ch >= '0' && ch <= '9'                 ? ch - '0'
-           : (ch | 32) >= 'a' && (ch | 32) <= 'f' ? (ch | 32) - 'a' + 10
-                                                  : -1;
-}
-
 /* %41 in place. */
 static bool decode_percent(char *text)
 {
@@ -235,7 +229,8 @@ static bool decode_percent(char *text)
             *to++ = *at;
             continue;
         }
-        int high = hex_digit(at[1]), low = high < 0 ? -1 : hex_digit(at[2]);
+        int high = lull_hex_digit((unsigned char)at[1]);
+        int low = high < 0 ? -1 : lull_hex_digit((unsigned char)at[2]);
         if (low < 0 || (high == 0 && low == 0)) return false;
         *to++ = (char)(high * 16 + low);
         at += 2;

@@ -14,6 +14,7 @@
 #include "disk.h"
 #include "file.h"
 #include "store_private.h"
+#include "utf8.h"
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -133,20 +134,6 @@ const char *lull_store_folder(const lull_store *s)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* The length of a well-formed UTF-8 sequence at p [n], 0 for none (RFC 3629). */
-static size_t utf8_length(const uint8_t *p, size_t n)
-{
-    if (p[0] < 0x80) return 1;
-    size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || len > n) return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 lull_status lull_name_check(const char *what, const char *name, lull_error *err)
 {
     size_t n = strlen(name);
@@ -155,14 +142,14 @@ lull_status lull_name_check(const char *what, const char *name, lull_error *err)
                          n);
     if (name[0] == '-') return lull_fail(err, LULL_EINVAL, "a %s does not begin with '-'", what);
     for (size_t i = 0; i < n;) {
-        size_t len = utf8_length((const uint8_t *)name + i, n - i);
-        if (len == 0) return lull_fail(err, LULL_EINVAL, "a %s is UTF-8", what);
+        int length = lull_utf8_length((const uint8_t *)name + i, n - i);
+        if (length <= 0) return lull_fail(err, LULL_EINVAL, "a %s is UTF-8", what);
         unsigned char b = (unsigned char)name[i];
         if (b < 0x20 || b == 0x7f || (b == 0xc2 && (unsigned char)name[i + 1] < 0xa0))
             return lull_fail(err, LULL_EINVAL, "a %s has no control characters", what);
         if (strchr("@:#/", b))
             return lull_fail(err, LULL_EINVAL, "a %s has no '%c' in it: %s", what, b, name);
-        i += len;
+        i += (size_t)length;
     }
     return LULL_OK;
 }

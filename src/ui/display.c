@@ -4,25 +4,15 @@
 #include <wchar.h>
 
 #include "term.h"
+#include "utf8.h"
 
-size_t lull_display_next(const char *s, size_t n, uint32_t *cp)
+/* The first character of s [n], n >= 1: its bytes, and the code point in *cp. 0 when s does not begin
+ * with a whole, valid character. */
+static size_t next_char(const char *s, size_t n, uint32_t *cp)
 {
-    const unsigned char *u = (const unsigned char *)s;
-    if (u[0] < 0x80) {
-        *cp = u[0];
-        return 1;
-    }
-    size_t len = u[0] >= 0xF0 ? 4 : u[0] >= 0xE0 ? 3 : 2;
-    if (u[0] < 0xC2 || u[0] > 0xF4 || len > n) return 0;
-    uint32_t c = u[0] & (0x7Fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if ((u[i] & 0xC0) != 0x80) return 0;
-        c = c << 6 | (u[i] & 0x3F);
-    }
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    if (c < least[len] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) return 0;
-    *cp = c;
-    return len;
+    int length;
+    *cp = lull_utf8_decode((const uint8_t *)s, n, &length);
+    return length > 0 ? (size_t)length : 0;
 }
 
 static bool is_control(uint32_t cp)
@@ -35,7 +25,7 @@ int lull_display_width(const char *s, size_t n)
     int width = 0;
     while (n > 0) {
         uint32_t cp = 0;
-        size_t len = lull_display_next(s, n, &cp);
+        size_t len = next_char(s, n, &cp);
         int w = len ? wcwidth((wchar_t)cp) : 1;
         if (w > 0) width += w;
         if (!len) len = 1;
@@ -48,7 +38,7 @@ void lull_display_escape(lull_buffer *out, const char *s, size_t n)
 {
     while (n > 0) {
         uint32_t cp = 0;
-        size_t len = lull_display_next(s, n, &cp);
+        size_t len = next_char(s, n, &cp);
         if (!len) {
             lull_buffer_printf(out, "\\x%02X", (unsigned char)*s);
             len = 1;
@@ -72,7 +62,7 @@ void lull_display_repair(lull_buffer *out, const char *s, size_t n)
 {
     while (n > 0) {
         uint32_t cp;
-        size_t len = lull_display_next(s, n, &cp);
+        size_t len = next_char(s, n, &cp);
         if (len)
             lull_buffer_append(out, s, len);
         else
@@ -90,7 +80,7 @@ void lull_display_write(FILE *f, const char *s, size_t n)
     }
     while (n > 0) {
         uint32_t cp;
-        size_t len = lull_display_next(s, n, &cp);
+        size_t len = next_char(s, n, &cp);
         if (!len || !is_control(cp) || cp == '\n' || cp == '\t') fwrite(s, 1, len ? len : 1, f);
         if (!len) len = 1;
         s += len, n -= len;

@@ -9,10 +9,6 @@
 
 #include "buffer.h"
 
-/* The first character of s [n], n >= 1: its bytes, and the code point in *cp. 0 when s does not
- * begin with a whole, valid character (RFC 3629: no overlong forms, no surrogates). */
-size_t lull_display_next(const char *s, size_t n, uint32_t *cp);
-
 /* Columns that s [n] takes on a terminal; invalid bytes count one each. Needs a UTF-8 locale
  * (lull_term_init_locale). */
 int lull_display_width(const char *s, size_t n);
