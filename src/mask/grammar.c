@@ -28,13 +28,12 @@ void lull_grammar_free(lull_grammar *g)
     free(g);
 }
 
-/* Room for n more entries behind the first n_used of a table; false, and a failure kept, without. */
-static bool reserve(lull_grammar *g, void *table, uint32_t *cap, uint32_t n_used, size_t n,
-                    size_t entry_bytes)
+bool lull_grammar_reserve(lull_status *failure, uint32_t max, void *table, uint32_t *cap,
+                          uint32_t n_used, size_t n, size_t entry_bytes)
 {
-    if (g->failure != LULL_OK) return false;
-    if (n > MAX_ENTRIES || n_used + n > MAX_ENTRIES) {
-        g->failure = LULL_EFULL;
+    if (*failure != LULL_OK) return false;
+    if (n > max || n_used + n > max) {
+        *failure = LULL_EFULL;
         return false;
     }
     uint32_t need = n_used + (uint32_t)n;
@@ -42,12 +41,18 @@ static bool reserve(lull_grammar *g, void *table, uint32_t *cap, uint32_t n_used
     uint32_t grown = *cap * 2 > need ? *cap * 2 : need + 64;
     void *p = realloc(*(void **)table, grown * entry_bytes);
     if (!p) {
-        g->failure = LULL_ENOMEM;
+        *failure = LULL_ENOMEM;
         return false;
     }
     *(void **)table = p;
     *cap = grown;
     return true;
+}
+
+static bool reserve(lull_grammar *g, void *table, uint32_t *cap, uint32_t n_used, size_t n,
+                    size_t entry_bytes)
+{
+    return lull_grammar_reserve(&g->failure, MAX_ENTRIES, table, cap, n_used, n, entry_bytes);
 }
 
 /* The new expression; 0 after a failure, which is as good as any. */

@@ -56,4 +56,9 @@ struct lull_grammar {
     bool is_finished;
 };
 
+/* Room for n more entries behind the first n_used of a table (*table: owned [*cap], malloc()), of at most
+ * max. False after a failure, which *failure keeps: the first one stays. LULL_EFULL LULL_ENOMEM */
+bool lull_grammar_reserve(lull_status *failure, uint32_t max, void *table, uint32_t *cap,
+                          uint32_t n_used, size_t n, size_t entry_bytes);
+
 #endif

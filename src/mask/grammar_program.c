@@ -39,22 +39,7 @@ typedef struct compiler {
 static bool reserve(compiler *c, void *table, uint32_t *cap, uint32_t n_used, size_t n,
                     size_t entry_bytes)
 {
-    if (c->failure != LULL_OK) return false;
-    if (n > MAX_POINTS || n_used + n > MAX_POINTS) {
-        c->failure = LULL_EFULL;
-        return false;
-    }
-    uint32_t need = n_used + (uint32_t)n;
-    if (need <= *cap) return true;
-    uint32_t grown = *cap * 2 > need ? *cap * 2 : need + 64;
-    void *p = realloc(*(void **)table, grown * entry_bytes);
-    if (!p) {
-        c->failure = LULL_ENOMEM;
-        return false;
-    }
-    *(void **)table = p;
-    *cap = grown;
-    return true;
+    return lull_grammar_reserve(&c->failure, MAX_POINTS, table, cap, n_used, n, entry_bytes);
 }
 
 static uint32_t add_point(compiler *c, lull_point point)
