@@ -535,7 +535,7 @@ static const command commands[] = {
     {"/edit", "[TEXT]", "change the last message and have it answered again", cmd_edit},
     {"/retry", "", "another answer to the last message", cmd_retry},
     {"/undo", "", "take the last message and its answer back", cmd_undo},
-    {"/think", "HOW", "on, off, hide or show: what becomes of the model's thoughts", cmd_think},
+    {"/think", "HOW", "auto, on, off, hide or show: what becomes of the model's thoughts", cmd_think},
     {"/clear", "", "forget the conversation; the system message stays", cmd_clear},
     {"/sleep", "[NAME]", "keep this chat as a state", cmd_sleep},
     {"/wake", "NAME", "go on with another one", cmd_wake},

@@ -47,7 +47,7 @@ static void print_usage(FILE *f)
     for (size_t i = 0; i < N_VERBS; i++) {
         char form[40];
         snprintf(form, sizeof form, "%s %s", verbs[i].name, verbs[i].operands);
-        fprintf(f, "  %-26s %s\n", form, verbs[i].summary);
+        fprintf(f, "  %-28s %s\n", form, verbs[i].summary);
     }
     fputs("  help [VERB]                this page, or a verb's\n"
           "\nlull VERB --help tells a verb's options, lull --version the version; "

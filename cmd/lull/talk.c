@@ -21,7 +21,7 @@ void lull_talk_init(lull_talk *t)
         {0, "reasoning-format", NULL, LULL_OPT_STRING, &t->reasoning_format, 0, 0, "NAME",
          "how it marks thoughts (default: by its chat template)"},
         {0, "think", NULL, LULL_OPT_STRING, &t->think_arg, 0, 0, "HOW",
-         "on, off, hide, or show: thoughts as plain text"},
+         "auto, on, off, hide, or show: thoughts as plain text"},
         {0, "think-budget", "reasoning-budget", LULL_OPT_INT, &t->budget, -1, 1e9, "N",
          "close a thought after N tokens (-1: never)"},
     };
@@ -273,7 +273,7 @@ lull_status lull_talk_open(lull_talk *t, const lull_model *model, lull_error *er
                            t->reasoning_format, lull_reasoning_format_name(1),
                            lull_reasoning_format_name(2), lull_reasoning_format_name(3)));
     if (t->think_arg && !lull_talk_set_think(t, t->think_arg))
-        LULL_TRY(lull_fail(err, LULL_EINVAL, "--think takes on, off, hide or show, not '%s'",
+        LULL_TRY(lull_fail(err, LULL_EINVAL, "--think takes auto, on, off, hide or show, not '%s'",
                            t->think_arg));
     if (t->tools_file) {
         LULL_TRY(load_tools(t, err));
