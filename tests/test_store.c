@@ -150,13 +150,16 @@ static void test_round_trip(void **state)
             assert_true(got.own_bytes <= got.bytes);
             lull_store_state_fini(&got);
             assert_wakes(s, ids[i], m[i]);
-            char text[32];
-            snprintf(text, sizeof text, "doc %d@{%d}:5", i / 2, 1 - i % 2);
+            char text[64];
+            int n = snprintf(text, sizeof text, "doc %d@{%d}:", i / 2, 1 - i % 2);
             int64_t id;
             size_t token;
+            snprintf(text + n, sizeof text - (size_t)n, "%zu", lengths[i]);
             OK(lull_store_resolve(s, text, &id, &token, &err));
             assert_int_equal(id, ids[i]);
-            assert_int_equal(token, 5);
+            assert_int_equal(token, lengths[i]);
+            snprintf(text + n, sizeof text - (size_t)n, "%zu", lengths[i] + 1);
+            FAILS(LULL_EINVAL, lull_store_resolve(s, text, &id, &token, &err));
         }
         lull_store_close(s);
         s = open_store();
