@@ -125,7 +125,9 @@ static lull_status adopt_writer(lull_store *s, bool *is_found, lull_error *err)
     lull_status st = lull_catalog_list_segments(s->catalog, &rows, &n, err);
     if (st != LULL_OK) return st;
     for (size_t i = 0; i < n && !*is_found; i++) {
-        if (rows[i].is_sealed || rows[i].committed >= s->max_segment_bytes) continue;
+        if (rows[i].is_sealed || rows[i].committed >= s->max_segment_bytes ||
+            rows[i].id == s->given_up.id)
+            continue;
         lull_segment seg;
         char path[LULL_SEGMENT_PATH_MAX];
         if (lull_segment_path(s->segments, rows[i].id, path, NULL) != LULL_OK ||
@@ -148,15 +150,18 @@ static lull_status adopt_writer(lull_store *s, bool *is_found, lull_error *err)
 
 lull_status lull_store_ready_writer(lull_store *s, lull_error *err)
 {
+    lull_status st = LULL_OK;
+    LULL_TRY(lull_store_settle(s, err));
     lull_segment *w = writer_of(s);
     if (w && w->end < s->max_segment_bytes) return LULL_OK;
     bool is_found = false;
-    lull_status st = LULL_OK;
-    if (!w) st = adopt_writer(s, &is_found, err);
-    if (st != LULL_OK || is_found) return st;
+    if (!w) LULL_TRY(adopt_writer(s, &is_found, err));
+    if (is_found) return LULL_OK;
     lull_segment seg;
-    st = lull_segment_create(s->segments, &seg, err);
-    return st == LULL_OK ? push_writer(s, &seg, err) : st;
+    LULL_TRY(lull_segment_create(s->segments, &seg, err));
+    LULL_TRY(push_writer(s, &seg, err));
+done:
+    return st;
 }
 
 lull_status lull_store_append_page(lull_store *s, lull_record *r,
@@ -177,7 +182,8 @@ done:
 
 typedef struct salvage {
     lull_store *s;
-    lull_segment *old;
+    const lull_segment *old;
+    bool has_writer, is_complete;
 } salvage;
 
 /* Write a pending page of the failed segment again, elsewhere. The bytes are still in memory, usually:
@@ -189,7 +195,7 @@ static bool salvage_page(void *user, lull_page_row *row)
     if (row->segment != sv->old->id) return true;
     lull_record r = lull_record_of(row);
     uint8_t *planes[LULL_RECORD_PARTS] = {0};
-    lull_status st = LULL_OK;
+    lull_status st = sv->has_writer ? LULL_OK : LULL_EIO;
     for (int i = 0; st == LULL_OK && i < LULL_RECORD_PARTS; i++)
         if (r.parts[i].n_bytes > 0) st = lull_segment_read_part(sv->old, &r, i, &planes[i], NULL);
     if (st == LULL_OK) {
@@ -197,33 +203,38 @@ static bool salvage_page(void *user, lull_page_row *row)
         st = lull_segment_append(writer_of(sv->s), &r, parts, NULL);
     }
     for (int i = 0; i < LULL_RECORD_PARTS; i++) free(planes[i]);
-    if (st != LULL_OK) return false;
-    *row = lull_page_row_of(&r);
-    return true;
+    if (st == LULL_OK)
+        *row = lull_page_row_of(&r);
+    else
+        sv->is_complete = false;
+    return st == LULL_OK;
+}
+
+/* Cut off what was not durable when a segment was given up, then let go of it. What was durable stays:
+ * there are states in it. */
+static lull_status cut_given_up(lull_store *s, lull_error *err)
+{
+    lull_segment *old = &s->given_up;
+    if (old->fd < 0) return LULL_OK;
+    uint64_t keep = old->synced > LULL_RECORD_ALIGN ? old->synced : LULL_RECORD_ALIGN;
+    lull_status st = lull_segment_cut(old, keep, err);
+    if (st == LULL_OK) lull_segment_close(old);
+    return st;
 }
 
 /* The writer's segment failed to sync: what is not durable there may be lost, and a second sync would
- * not tell. Give it up and go on in a new one. What is durable stays, whatever else fails: it may be
- * committed. */
+ * not tell. Give it up and go on in a new one; where none can be made, its pages are dropped. */
 static void give_up_writer(lull_store *s)
 {
-    s->is_sync_failed = true;
-    lull_segment old = s->writers[s->n_writers - 1], fresh;
-    s->n_writers--;
+    lull_segment fresh;
+    s->given_up = s->writers[--s->n_writers];
     lull_status st = lull_segment_create(s->segments, &fresh, NULL);
     if (st == LULL_OK) st = push_writer(s, &fresh, NULL);
-    salvage sv = {s, &old};
-    if (st == LULL_OK) {
-        filter_pending(&s->pending, salvage_page, &sv);
-    } else {
-        /* No new segment: the pages are gone, and a sleep that needs them says so. */
-        s->pending.n = 0;
-        lull_status ignored = index_pending(&s->pending, NULL);
-        (void)ignored;
-    }
-    uint64_t keep = old.synced > LULL_RECORD_ALIGN ? old.synced : LULL_RECORD_ALIGN;
-    if (lull_disk_cut(old.fd, old.path, keep, NULL) == LULL_OK) old.end = keep;
-    lull_segment_close(&old);
+    salvage sv = {s, &s->given_up, .has_writer = st == LULL_OK, .is_complete = true};
+    filter_pending(&s->pending, salvage_page, &sv);
+    s->is_moved = sv.has_writer && sv.is_complete;
+    st = cut_given_up(s, NULL);
+    (void)st; /* once more in lull_store_settle */
 }
 
 static lull_status sync_writers(lull_store *s, lull_error *err)
@@ -303,7 +314,7 @@ lull_status lull_change_begin(lull_store *s, lull_change *ch, lull_error *err)
 {
     lull_status st = LULL_OK;
     *ch = (lull_change){.is_done = true};
-    s->is_sync_failed = false;
+    s->is_moved = false;
     LULL_TRY(lull_store_writable(s, err));
     LULL_TRY(lull_store_ready_writer(s, err));
     uint64_t n_waiting = 0;
@@ -324,6 +335,8 @@ lull_status lull_change_record(lull_store *s, lull_change *ch, lull_record *r,
     if (body->is_failed) return lull_fail(err, LULL_ENOMEM, "out of memory for a record");
     r->seq = ch->seq + 1;
     r->at_ms = lull_disk_now_ms();
+    if (r->at_ms <= s->last_ms) r->at_ms = s->last_ms + 1;
+    s->last_ms = r->at_ms;
     r->parts[0].n_bytes = body->n_bytes;
     const void *parts[LULL_RECORD_PARTS] = {body->data};
     LULL_TRY(lull_segment_append(writer_of(s), r, parts, err));
@@ -340,37 +353,59 @@ static bool is_uncommitted(void *user, lull_page_row *row)
     return row->id == 0;
 }
 
-/* Cut off the change's records: they are behind every pending page of the segment that the change began
- * in. That need not be the writer any more: a sync that failed has given up that one, or another, and
- * what is behind the same offset of another segment may be committed. What cannot be cut off is blanked;
- * failing that, recovery takes the later of two records with one seq. */
-static void take_back(lull_store *s, const lull_change *ch)
+/* Cut off the change's records: they are behind every pending page of their segment, which need not be
+ * the writer's any more. */
+static lull_status take_back(lull_store *s, const lull_change *ch)
 {
     lull_segment *w = NULL;
-    for (size_t i = 0; i < s->n_writers; i++)
+    for (size_t i = 0; i < s->n_writers && !w; i++)
         if (s->writers[i].id == ch->segment) w = &s->writers[i];
     uint64_t end = ch->end;
-    if (!w || w->end <= end) return; /* one that was given up was cut then */
     for (size_t i = 0; i < s->pending.n; i++) {
         const lull_page_row *row = &s->pending.rows[i];
-        if (row->segment == w->id && row->offset + row->n_bytes > end)
+        if (row->segment == ch->segment && row->offset + row->n_bytes > end)
             end = row->offset + row->n_bytes;
     }
-    if (lull_segment_cut(w, end, NULL) == LULL_OK) return;
-    static const uint8_t zeros[LULL_RECORD_ALIGN];
-    lull_status st = lull_disk_write(w->fd, w->path, zeros, sizeof zeros, end, NULL);
-    (void)st;
-    w->end = end; /* the next record is written over it, and synced */
-    if (w->synced > end) w->synced = end;
-    w->is_cut = true;
+    return w && w->end > end ? lull_segment_cut(w, end, NULL) : LULL_OK;
+}
+
+void lull_store_drop_unsettled(lull_store *s)
+{
+    if (s->unsettled.segment != 0 && take_back(s, &s->unsettled) == LULL_OK)
+        s->unsettled = (lull_change){0};
+}
+
+lull_status lull_store_settle(lull_store *s, lull_error *err)
+{
+    lull_change *ch = &s->unsettled;
+    uint64_t now = 0;
+    lull_status st = cut_given_up(s, err);
+    if (st != LULL_OK || ch->segment == 0) return st;
+    LULL_TRY(lull_catalog_begin(s->catalog, true, err));
+    LULL_TRY(lull_catalog_get_counter(s->catalog, LULL_COUNTER_SEQ, &now, err));
+    if (now < ch->seq) /* another may have gone by */
+        LULL_TRY(lull_catalog_set_counter(s->catalog, LULL_COUNTER_SEQ, ch->seq, err));
+    LULL_TRY(lull_catalog_commit(s->catalog, err));
+    lull_store_drop_unsettled(s);
+    if (ch->segment != 0)
+        st = lull_fail(err, LULL_EIO, "%s: what a change that failed has left cannot be cut off",
+                       s->segments);
+done:
+    lull_catalog_rollback(s->catalog);
+    return st;
+}
+
+static void forget_ids(lull_pending *p)
+{
+    for (size_t i = 0; i < p->n; i++) p->rows[i].id = 0;
 }
 
 void lull_change_abort(lull_store *s, lull_change *ch)
 {
     if (ch->is_done) return;
     ch->is_done = true;
-    for (size_t i = 0; i < s->pending.n; i++) s->pending.rows[i].id = 0;
-    take_back(s, ch); /* before others may begin */
+    forget_ids(&s->pending);
+    if (take_back(s, ch) != LULL_OK) s->unsettled = *ch; /* before others may begin */
     if (lull_catalog_is_open(s->catalog)) {
         lull_status st = write_mark(s, (change_mark){0}, NULL);
         (void)st; /* one that stays makes the next writer look for what is not there */
@@ -381,21 +416,14 @@ void lull_change_abort(lull_store *s, lull_change *ch)
 /* A commit has failed. Without room its log was not written to its end, and will not be believed. Else
  * nobody knows whether it is on the disk, so the records stay until another transaction stands in its
  * place. */
-static void settle_commit(lull_store *s, lull_change *ch, lull_status why)
+static void undo_commit(lull_store *s, lull_change *ch, lull_status why)
 {
     ch->is_done = true;
-    for (size_t i = 0; i < s->pending.n; i++) s->pending.rows[i].id = 0;
-    lull_status st = LULL_OK;
-    if (why != LULL_EFULL) {
-        uint64_t now = 0;
-        st = lull_catalog_begin(s->catalog, true, NULL);
-        if (st == LULL_OK) st = lull_catalog_get_counter(s->catalog, LULL_COUNTER_SEQ, &now, NULL);
-        if (st == LULL_OK && now < ch->seq) /* another may have gone by */
-            st = lull_catalog_set_counter(s->catalog, LULL_COUNTER_SEQ, ch->seq, NULL);
-        if (st == LULL_OK) st = lull_catalog_commit(s->catalog, NULL);
-        if (st != LULL_OK) lull_catalog_rollback(s->catalog);
-    }
-    if (st == LULL_OK) take_back(s, ch);
+    forget_ids(&s->pending);
+    s->unsettled = *ch;
+    if (why == LULL_EFULL) lull_store_drop_unsettled(s);
+    lull_status st = lull_store_settle(s, NULL);
+    (void)st; /* once more before anything is appended */
 }
 
 lull_status lull_change_end(lull_store *s, lull_change *ch, lull_error *err)
@@ -419,7 +447,7 @@ lull_status lull_change_end(lull_store *s, lull_change *ch, lull_error *err)
     LULL_TRY(lull_catalog_set_counter(s->catalog, LULL_COUNTER_SEQ, ch->seq, err));
     st = lull_catalog_commit(s->catalog, err);
     if (st != LULL_OK) {
-        settle_commit(s, ch, st);
+        undo_commit(s, ch, st);
         return st;
     }
     ch->is_done = true;

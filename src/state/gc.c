@@ -429,10 +429,11 @@ done:
     return st;
 }
 
-/* Let go of a segment that this handle writes to, if no pending page is in it: what lives in it is to
- * be moved to another one. */
+/* Let go of a segment that this handle writes to, if nothing in it waits to be committed or undone:
+ * what lives in it is to be moved to another one. */
 static bool leave_writer(lull_store *s, uint64_t segment)
 {
+    if (s->unsettled.segment == segment) return false;
     for (size_t i = 0; i < s->pending.n; i++)
         if (s->pending.rows[i].segment == segment) return false;
     for (size_t i = 0; i < s->n_writers; i++) {

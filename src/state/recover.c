@@ -756,6 +756,7 @@ bool lull_store_mended(lull_store *s, lull_status st, lull_error *err)
     lull_catalog_close(s->catalog);
     s->catalog = NULL;
     lull_error why = {0};
+    lull_store_drop_unsettled(s);
     /* open_catalog would find nothing wrong with a damaged row. */
     st = lull_lock_file(s->open_fd, s->folder, LOCK_EX, REPAIR_WAIT_MS, &why);
     if (st == LULL_OK) st = rebuild(s, &why);

@@ -323,9 +323,23 @@ done:
     return st;
 }
 
+/* Make the records behind `end` none. */
+static lull_status blank_frames(const lull_segment *seg, uint64_t end, lull_error *err)
+{
+    static const uint8_t zeros[BLOCK];
+    lull_status st = LULL_OK;
+    lull_record r;
+    for (uint64_t at = end; st == LULL_OK && at < seg->end; at += r.n_bytes) {
+        if (lull_segment_read_record(seg, at, seg->end, &r, NULL) != LULL_OK) r.n_bytes = BLOCK;
+        st = lull_disk_write(seg->fd, seg->path, zeros, BLOCK, at, err);
+    }
+    return st;
+}
+
 lull_status lull_segment_cut(lull_segment *seg, uint64_t end, lull_error *err)
 {
     lull_status st = lull_disk_cut(seg->fd, seg->path, end, err);
+    if (st != LULL_OK) st = blank_frames(seg, end, err);
     if (st != LULL_OK) return st;
     seg->end = end;
     if (seg->synced > end) {

@@ -86,10 +86,12 @@ uint64_t lull_segment_id_of(const char *file_name);
 LULL_NODISCARD lull_status lull_segment_append(lull_segment *seg, lull_record *r,
                                                const void *const parts[LULL_RECORD_PARTS],
                                                lull_error *err);
-/* Make all records durable (and the folder's entry). */
+/* Make all records durable (and the folder's entry). On failure nothing counts as durable that did not
+ * before. */
 LULL_NODISCARD lull_status lull_segment_sync(lull_segment *seg, const char *folder,
                                              lull_error *err);
-/* Forget what comes after end: only for records that nothing refers to. */
+/* Forget what comes after end: only for records that nothing refers to. Where the file cannot be cut,
+ * their frames are blanked. On failure they may still be found, and seg is as it was. */
 LULL_NODISCARD lull_status lull_segment_cut(lull_segment *seg, uint64_t end, lull_error *err);
 
 /* The frame at offset, of a file with n_file bytes. LULL_ECORRUPT names offset and field. */

@@ -36,7 +36,7 @@ lull_status lull_store_new(const char *folder, lull_store **out, lull_error *err
     *out = NULL;
     lull_store *s = calloc(1, sizeof *s);
     if (!s) return lull_fail(err, LULL_ENOMEM, "out of memory for the store");
-    s->open_fd = s->gc_fd = s->change_fd = -1;
+    s->open_fd = s->gc_fd = s->change_fd = s->given_up.fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     size_t n = strlen(folder) + 16;
     s->folder = strdup(folder);
@@ -110,9 +110,14 @@ done:
 void lull_store_close(lull_store *s)
 {
     if (!s) return;
+    if (s->catalog) {
+        lull_status st = lull_store_settle(s, NULL);
+        (void)st; /* the next to open the store decides by what is on the disk */
+    }
     lull_wake_free(s);
     lull_catalog_close(s->catalog);
     for (size_t i = 0; i < s->n_writers; i++) lull_segment_close(&s->writers[i]);
+    lull_segment_close(&s->given_up);
     free(s->writers);
     lull_pending_fini(&s->pending);
     free(s->damaged);
@@ -353,7 +358,7 @@ static lull_status sleep_state(lull_store *s, const lull_store_draft *d, const c
     for (size_t i = 0; i < d->n_tags; i++) LULL_TRY(lull_name_check("tag", d->tags[i], err));
     st = sleep_once(s, d, name, expected, id, err);
     /* A failed sync has moved what waited to a new segment: once more, there. */
-    if (st == LULL_EIO && s->is_sync_failed) st = sleep_once(s, d, name, expected, id, err);
+    if (st == LULL_EIO && s->is_moved) st = sleep_once(s, d, name, expected, id, err);
 done:
     return st;
 }

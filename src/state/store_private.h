@@ -24,6 +24,17 @@ typedef struct lull_pending {
     size_t n_slots;
 } lull_pending;
 
+/* A change: begin, any number of records and rows, end.
+ *
+ * begin opens a writing transaction, so that what is read from here on stays true. end makes the
+ * segments durable, then commits; a change that was not ended is aborted. After either the records of
+ * a change that did not come to be are cut off again. */
+typedef struct lull_change {
+    uint64_t seq;          /* the last given out */
+    uint64_t segment, end; /* where its records begin; segment 0: no change */
+    bool is_done;
+} lull_change;
+
 struct lull_store {
     pthread_mutex_t lock;
     char *folder, *segments, *locks, *catalog_path; /* owned; export: folder is the file's path */
@@ -38,7 +49,14 @@ struct lull_store {
     /* Segments that this handle has locked: the last is written to, the others hold pending pages. */
     lull_segment *writers; /* owned [n_writers] */
     size_t n_writers;
-    bool is_sync_failed; /* by the last change: its segment was given up, what it held was copied */
+    /* A sync has failed and its segment was given up: never to be taken up again by this handle. Locked
+     * until its end is cut off (fd >= 0). */
+    lull_segment given_up;
+    bool is_moved; /* by the last change: it has given up a segment, what waited there was copied */
+    /* A change that has failed and is not undone: it may be committed on the disk all the same, or its
+     * records cannot be cut off. Nothing is appended before it is settled. */
+    lull_change unsettled;
+    uint64_t last_ms; /* of the last record, so that of two with one seq the later is known */
     lull_pending pending;
     lull_digest
         *damaged; /* owned [n_damaged]: pages that failed their check; to be written again */
@@ -89,6 +107,10 @@ lull_record lull_record_of(const lull_page_row *row);
 const lull_page_row *lull_pending_find(const lull_pending *p, const lull_digest *key);
 void lull_pending_fini(lull_pending *p);
 
+/* Undo what a change that failed could not undo itself. Not within a transaction. */
+LULL_NODISCARD lull_status lull_store_settle(lull_store *s, lull_error *err);
+/* The catalogue is thrown away, and with it what may have been committed: its records go, too. */
+void lull_store_drop_unsettled(lull_store *s);
 /* A segment to append to, in s->writers[n_writers - 1]. */
 LULL_NODISCARD lull_status lull_store_ready_writer(lull_store *s, lull_error *err);
 /* Append a page and note it as pending. parts: its planes. */
@@ -96,16 +118,6 @@ LULL_NODISCARD lull_status lull_store_append_page(lull_store *s, lull_record *r,
                                                   const void *const parts[LULL_RECORD_PARTS],
                                                   lull_error *err);
 
-/* A change: begin, any number of records and rows, end.
- *
- * begin opens a writing transaction, so that what is read from here on stays true. end makes the
- * segments durable, then commits; a change that was not ended is aborted. After either the records of
- * a change that did not come to be are cut off again. */
-typedef struct lull_change {
-    uint64_t seq;          /* the last given out */
-    uint64_t segment, end; /* the writer's, and its end before: records are behind it */
-    bool is_done;
-} lull_change;
 LULL_NODISCARD lull_status lull_change_begin(lull_store *s, lull_change *ch, lull_error *err);
 /* Append r with this body, under the next seq, and take it into the catalogue (checkpoints only note
  * that they are there). */
