@@ -702,6 +702,70 @@ static void test_data(void **state)
     end(&p);
 }
 
+static long n_json_left = -1; /* requests of the JSON library until one fails; -1: none does */
+
+static void *json_malloc(size_t n)
+{
+    if (n_json_left >= 0 && n_json_left-- == 0) return NULL;
+    return malloc(n);
+}
+
+/* A sleep that memory does not suffice for fails; one that is acknowledged has all of the generation. */
+static void test_sleep_without_memory(void **state)
+{
+    (void)state;
+    int32_t tokens[N_CTX];
+    make_tokens(LLAMA, tokens, 33);
+    const char *stops[] = {"\xff\xfe", "\x80, no UTF-8"}; /* one way to save them */
+    const int32_t stop_tokens[] = {70, 71};
+    const lull_logit_bias bias[] = {{72, -1.5f}, {73, 2}};
+    lull_generate_options o = lull_generate_options_default();
+    o.sampling.bias = bias;
+    o.sampling.n_bias = 2;
+    o.stop = stops;
+    o.n_stop = 2;
+    o.stop_tokens = stop_tokens;
+    o.n_stop_tokens = 2;
+    o.ignore_eog = true;
+    o.max_tokens = 3;
+    process p = begin(LLAMA, "s");
+    lull_session *s = new_session(p.model, N_CTX);
+    OK(lull_session_eval(s, tokens, 70, NULL, err));
+    OK(lull_generate(s, &o, NULL, err));
+    OK(lull_sleep(s, p.store, &(lull_sleep_options){.name = "whole"}, NULL, err));
+    json_t *want = NULL;
+    json_set_alloc_funcs(json_malloc, free);
+    for (long n = -1; n < 0 || n_json_left < 0; n++) {
+        int64_t id;
+        lull_store_state info;
+        n_json_left = n;
+        lull_status st = lull_sleep(s, p.store, &(lull_sleep_options){.name = "g"}, &id, NULL);
+        long n_left = n_json_left;
+        n_json_left = -1;
+        if (n < 0) assert_int_equal(st, LULL_OK);
+        if (st != LULL_OK) {
+            assert_int_equal(st, LULL_ENOMEM);
+            continue;
+        }
+        OK(lull_store_get(p.store, id, false, &info, err));
+        json_t *all = json_loads(info.session, 0, NULL);
+        if (!all) fail_msg("request %ld: no JSON: %s", n, info.session);
+        lull_store_state_fini(&info);
+        json_t *generation = json_object_get(all, "generation");
+        if (n < 0)
+            want = json_incref(generation);
+        else if (!json_equal(generation, want))
+            fail_msg("request %ld: another generation has fallen asleep", n);
+        json_decref(all);
+        n_json_left = n_left;
+    }
+    n_json_left = -1;
+    json_decref(want);
+    json_set_alloc_funcs(malloc, free);
+    lull_session_free(s);
+    end(&p);
+}
+
 /* What sleeps a second time costs its new pages only. */
 static void test_cost(void **state)
 {
@@ -724,9 +788,19 @@ static void test_cost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_wake_is_cold), TEST(test_forks),    TEST(test_going_on), TEST(test_generation),
-        TEST(test_prompts),      TEST(test_thinning), TEST(test_verdicts), TEST(test_other_model),
-        TEST(test_damage),       TEST(test_transfer), TEST(test_data),     TEST(test_cost),
+        TEST(test_wake_is_cold),
+        TEST(test_forks),
+        TEST(test_going_on),
+        TEST(test_generation),
+        TEST(test_prompts),
+        TEST(test_thinning),
+        TEST(test_verdicts),
+        TEST(test_other_model),
+        TEST(test_damage),
+        TEST(test_transfer),
+        TEST(test_data),
+        TEST(test_cost),
+        TEST(test_sleep_without_memory),
     };
     return cmocka_run_group_tests_name("state", tests, NULL, NULL);
 }

@@ -97,10 +97,10 @@ lull_status lull_model_identify(lull_model *m, lull_error *err)
 {
     json_t *kv = m->core ? kv_card(m) : json_null();
     /* Keys are sorted when written, so that the text is canonical. */
-    char *kv_text = kv ? json_dumps(kv, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) : NULL;
+    char *kv_text = kv ? lull_json_text(kv, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) : NULL;
     json_t *card = json_pack("{s:o, s:o, s:o}", "kv", kv, "tokenizer",
                              hex_of(&m->tokenizer_identity), "chat_template", template_card(m));
-    m->card = card ? json_dumps(card, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    m->card = card ? lull_json_text(card, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(card);
     bool is_made = kv_text && m->card;
     if (is_made) m->kv_identity = lull_digest_of(kv_text, strlen(kv_text));
@@ -126,7 +126,7 @@ static char *card_with_drift(const lull_model *m, const lull_drift *d)
                   (json_int_t)d->n_tokens, "mean_kl", d->mean_kl, "largest_kl", d->largest_kl,
                   "same_likeliest", (double)d->n_same / (double)d->n_tokens);
     bool is_made = json_object_set_new(card, drift_key, drift) == 0;
-    char *text = is_made ? json_dumps(card, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *text = is_made ? lull_json_text(card, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(card);
     return text;
 }

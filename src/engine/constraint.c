@@ -104,7 +104,7 @@ static lull_status compile_part(lull_grammar *g, const json_t *part, int depth, 
         return compile_regex(g, json_string_value(regex), json_string_length(regex), out, err);
     const json_t *schema = json_object_get(part, "schema");
     if (schema) {
-        char *text = json_dumps(schema, JSON_ENCODE_ANY);
+        char *text = lull_json_text(schema, JSON_ENCODE_ANY);
         if (!text) return lull_fail(err, LULL_ENOMEM, "no memory for a grammar");
         lull_status st = lull_schema_compile(text, strlen(text), g, out, err);
         free(text);

@@ -160,6 +160,9 @@ LULL_NODISCARD lull_status lull_generation_copy(lull_generation *to, const lull_
                                                 lull_error *err);
 /* As JSON, NULL: out of memory; and from JSON of unknown origin: LULL_ECORRUPT names the member. */
 json_t *lull_generation_save(const lull_generation *g);
+/* A value as text, owned (free()); NULL without memory for all of it. json_dumps leaves out keys for which
+ * memory runs out, and says nothing. */
+char *lull_json_text(const json_t *value, size_t flags);
 LULL_NODISCARD lull_status lull_generation_load(lull_generation *g, const json_t *json,
                                                 size_t n_tokens, int n_vocab, lull_error *err);
 

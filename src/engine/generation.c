@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buffer.h"
 #include "engine.h"
 
 void lull_generation_fini(lull_generation *g)
@@ -57,14 +58,36 @@ lull_status lull_generation_copy(lull_generation *to, const lull_generation *fro
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
+static int append_text(const char *bytes, size_t n, void *user)
+{
+    lull_buffer_append(user, bytes, n);
+    return 0;
+}
+
+char *lull_json_text(const json_t *value, size_t flags)
+{
+    lull_buffer text = {0};
+    if (json_dump_callback(value, append_text, &text, flags) != 0) text.is_failed = true;
+    return lull_buffer_take(&text, NULL);
+}
+
+/* An array that was to get n values; without memory for one of them, none (it is released). */
+static json_t *whole_array(json_t *array, size_t n)
+{
+    if (json_array_size(array) == n) return array;
+    json_decref(array);
+    return NULL;
+}
+
 /* A string that need not be UTF-8: as it is, or as an array of its bytes. */
 static json_t *save_string(const char *s)
 {
     json_t *text = json_string(s);
     if (text) return text;
     json_t *bytes = json_array();
-    for (; *s; s++) json_array_append_new(bytes, json_integer((unsigned char)*s));
-    return bytes;
+    size_t n = strlen(s);
+    for (size_t i = 0; i < n; i++) json_array_append_new(bytes, json_integer((unsigned char)s[i]));
+    return whole_array(bytes, n);
 }
 
 static json_t *save_sampling(const lull_sampling *s)
@@ -81,7 +104,8 @@ static json_t *save_sampling(const lull_sampling *s)
                      (double)s->min_p, "typical_p", (double)s->typical_p, "repeat_penalty",
                      (double)s->repeat_penalty, "frequency_penalty", (double)s->frequency_penalty,
                      "presence_penalty", (double)s->presence_penalty, "penalty_window",
-                     s->penalty_window, "seed", (json_int_t)s->seed, "bias", bias);
+                     s->penalty_window, "seed", (json_int_t)s->seed, "bias",
+                     whole_array(bias, s->n_bias));
 }
 
 json_t *lull_generation_save(const lull_generation *g)
@@ -99,7 +123,8 @@ json_t *lull_generation_save(const lull_generation *g)
     return json_pack("{s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:[i, i, i]}",
                      "start", (json_int_t)g->start, "end", (json_int_t)g->end, "handed_bytes",
                      (json_int_t)g->n_handed, "finish", lull_finish_name(g->finish), "sampling",
-                     save_sampling(&o->sampling), "stop", stop, "stop_tokens", tokens, "ignore_eog",
+                     save_sampling(&o->sampling), "stop", whole_array(stop, o->n_stop),
+                     "stop_tokens", whole_array(tokens, o->n_stop_tokens), "ignore_eog",
                      (int)o->ignore_eog, "holds_text", (int)o->holds_text, "shows_control",
                      (int)o->shows_control, "grammar", grammar, "loop_guard", guard->n_tokens,
                      guard->n_lines, guard->n_sentences);

@@ -38,7 +38,7 @@ lull_status lull_session_set_data(lull_session *s, const char *key, const char *
 char *lull_session_get_data(const lull_session *s, const char *key)
 {
     const json_t *v = json_object_get(s->data, key);
-    return v ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    return v ? lull_json_text(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
 }
 
 int64_t lull_session_state(const lull_session *s)
@@ -65,7 +65,7 @@ static char *session_json(const lull_session *s)
     char path[PATH_MAX];
     if (realpath(lull_gguf_path(s->model->gguf), path))
         json_object_set_new(all, "model", json_string(path)); /* left out unless it is UTF-8 */
-    char *text = all ? json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *text = all ? lull_json_text(all, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(all);
     return text;
 }

@@ -36,7 +36,7 @@ static lull_status render_prompt(const lull_model *model, const lull_chat_reques
     lull_status st = LULL_OK;
     json_t *list = json_array();
     for (size_t i = 0; i < at; i++) json_array_append(list, json_array_get(messages, i));
-    dumped = json_dumps(list, JSON_COMPACT);
+    dumped = lull_json_text(list, JSON_COMPACT);
     json_decref(list);
     if (!dumped) return lull_fail(err, LULL_ENOMEM, "out of memory for %zu messages", at);
     part.messages = dumped;
