@@ -338,7 +338,7 @@ int lull_cmd_bench(int argc, char **argv)
          "generate so many, one by one (default: 128; 0: none)"},
         {'d', "depth", "n-depth", LULL_OPT_INTS, &a.depths, 0, 1e6, "0,4096",
          "with so many tokens before them (default: 0)"},
-        {'t', "threads", NULL, LULL_OPT_INTS, &a.threads, 1, 256, "1,2",
+        {'t', "threads", NULL, LULL_OPT_INTS, &a.threads, 1, LULL_MAX_THREADS, "1,2",
          "threads (default: $LULL_THREADS, else the cores)"},
         LULL_CMD_KV_OPTION(&a.numerics.kv),
         LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),

@@ -149,6 +149,11 @@ typedef struct lull_cmd_numerics {
 /* LULL_EINVAL: there is no such thing. */
 LULL_NODISCARD lull_status lull_cmd_numerics_parse(const lull_cmd_numerics *n, lull_kv_kind *kv,
                                                    lull_activations *activations, lull_error *err);
+#define LULL_CMD_THREADS_OPTION(to)                                                                \
+    {                                                                                              \
+        't', "threads", NULL, LULL_OPT_INT, to, 1, LULL_MAX_THREADS, "N",                          \
+            "threads (default: $LULL_THREADS, else the cores)"                                     \
+    }
 /* The options for them; to is a const char *. */
 #define LULL_CMD_KV_OPTION(to)                                                                     \
     {                                                                                              \

@@ -227,8 +227,7 @@ int lull_cmd_fold(int argc, char **argv)
          "the model, if it is not where the state was made"},
         {'c', "ctx", "ctx-size", LULL_OPT_INT, &a.n_ctx, 1, 1e9, "N",
          "positions (default: the model's)"},
-        {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 256, "N",
-         "threads (default: $LULL_THREADS, else the cores)"},
+        LULL_CMD_THREADS_OPTION(&a.n_threads),
         LULL_STORE_ROW(&a.dir),
         LULL_JSON_ROW(&a.as_json),
     };

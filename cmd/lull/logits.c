@@ -165,8 +165,7 @@ int lull_cmd_logits(int argc, char **argv)
          "evaluate N tokens at a time (default: all); the bits are the same"},
         {'c', "ctx", "ctx-size", LULL_OPT_INT, &a.n_ctx, 1, 1e9, "N",
          "allow N tokens (default: what the model was trained on)"},
-        {'t', "threads", NULL, LULL_OPT_INT, &a.n_threads, 1, 256, "N",
-         "threads (default: $LULL_THREADS, else the cores)"},
+        LULL_CMD_THREADS_OPTION(&a.n_threads),
         LULL_CMD_KV_OPTION(&a.numerics.kv),
         LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),
     };

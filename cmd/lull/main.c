@@ -40,17 +40,21 @@ static const lull_verb verbs[] = {
 };
 enum { N_VERBS = sizeof verbs / sizeof *verbs };
 
+static void print_verb(FILE *f, const char *name, const char *operands, const char *summary)
+{
+    char form[40];
+    snprintf(form, sizeof form, "%s %s", name, operands);
+    fprintf(f, "  %-28s %s\n", form, summary);
+}
+
 static void print_usage(FILE *f)
 {
     fprintf(f, "%susage:%s lull VERB [MODEL] [options]\n\n", lull_style_of(f, LULL_STYLE_BOLD),
             lull_style_of(f, LULL_STYLE_OFF));
-    for (size_t i = 0; i < N_VERBS; i++) {
-        char form[40];
-        snprintf(form, sizeof form, "%s %s", verbs[i].name, verbs[i].operands);
-        fprintf(f, "  %-28s %s\n", form, verbs[i].summary);
-    }
-    fputs("  help [VERB]                this page, or a verb's\n"
-          "\nlull VERB --help tells a verb's options, lull --version the version; "
+    for (size_t i = 0; i < N_VERBS; i++)
+        print_verb(f, verbs[i].name, verbs[i].operands, verbs[i].summary);
+    print_verb(f, "help", "[VERB]", "this page, or a verb's");
+    fputs("\nlull VERB --help tells a verb's options, lull --version the version; "
           "man lull has it all.\n",
           f);
 }

@@ -42,8 +42,10 @@ typedef struct lull_session lull_session;
 /* Called with the work done so far and in all, in bytes; return false to cancel. */
 typedef bool (*lull_progress_fn)(void *user, uint64_t done, uint64_t total);
 
+enum { LULL_MAX_THREADS = 256 };
+
 typedef struct lull_model_options {
-    int n_threads;         /* 0: $LULL_THREADS, else the cores this process may use */
+    int n_threads; /* at most LULL_MAX_THREADS; 0: $LULL_THREADS, else the cores this process may use */
     const char *cpu_level; /* NULL: $LULL_CPU, else the best; "ref" "avx2" "avxvnni" "avx512"
                             * "avx512vnni" "amx", or "ref" "neon" */
     const char
@@ -91,7 +93,7 @@ typedef struct lull_model_info {
     uint64_t kv_token_bytes; /* keys and values of one position */
     uint64_t work_bytes;     /* buffers of a step, shared by the sessions of the model */
     bool weights_from_cache; /* found there; false: repacked at this start */
-    bool weights_are_mapped; /* a view of the cache's file; false: in memory of the process */
+    bool weights_are_mapped; /* still in the cache's file; false: in memory of the process */
     double load_ms;
     const char *chat_template; /* view; NULL when the file has none */
 } lull_model_info;

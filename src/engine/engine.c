@@ -27,21 +27,21 @@ void lull_free(void *p)
 
 static lull_status choose_threads(const lull_model_options *options, int *n, lull_error *err)
 {
-    enum { MOST_THREADS = 256 };
     *n = options->n_threads;
     const char *text = getenv("LULL_THREADS");
     if (*n == 0 && text && *text) {
         char *end;
         long v = strtol(text, &end, 10);
-        if (*end || v < 1 || v > MOST_THREADS)
+        if (*end || v < 1 || v > LULL_MAX_THREADS)
             return lull_fail(err, LULL_EINVAL,
                              "LULL_THREADS is '%s'; it must be a number from 1 to %d", text,
-                             MOST_THREADS);
+                             LULL_MAX_THREADS);
         *n = (int)v;
     }
     if (*n == 0) *n = lull_cpu_count();
-    if (*n < 0 || *n > MOST_THREADS)
-        return lull_fail(err, LULL_EINVAL, "%d threads; it must be from 1 to %d", *n, MOST_THREADS);
+    if (*n < 0 || *n > LULL_MAX_THREADS)
+        return lull_fail(err, LULL_EINVAL, "%d threads; it must be from 1 to %d", *n,
+                         LULL_MAX_THREADS);
     return LULL_OK;
 }
 
