@@ -201,8 +201,7 @@ static void expect_right(const lull_model_core *m)
     assert_int_equal(m->weight_bytes, right_bytes);
     for (int i = 0; i < m->n_matrices; i++) { /* some may have moved (test_settle) */
         const lull_packed *p = &m->matrices[i]->packed;
-        size_t n = (size_t)lull_packed_n_tiles(p) * p->tile_bytes;
-        assert_memory_equal(p->data, right + m->matrices[i]->offset, n);
+        assert_memory_equal(p->data, right + m->matrices[i]->offset, lull_packed_bytes(p));
     }
 }
 

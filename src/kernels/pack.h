@@ -53,6 +53,11 @@ static inline int lull_packed_n_tiles(const lull_packed *w)
     return (w->n_rows + LULL_TILE_ROWS - 1) / LULL_TILE_ROWS;
 }
 
+static inline size_t lull_packed_bytes(const lull_packed *w)
+{
+    return (size_t)lull_packed_n_tiles(w) * w->tile_bytes;
+}
+
 /* Bytes of one tile; a multiple of 32. n_cols is a multiple of the format's block. */
 size_t lull_pack_tile_bytes(lull_dtype t, int n_cols);
 

@@ -251,7 +251,7 @@ static lull_status pack_all(lull_model_core *m, lull_device *device,
         const lull_packed *p = &m->matrices[i]->packed;
         uint64_t n_tiles = (uint64_t)lull_packed_n_tiles(p);
         w.first_piece[i + 1] = w.first_piece[i] + (int)ceil_div64(n_tiles, PIECE_TILES);
-        w.total += n_tiles * p->tile_bytes; /* weight_bytes has gaps between matrices, too */
+        w.total += lull_packed_bytes(p); /* weight_bytes has gaps between matrices, too */
     }
     lull_device_parallel(device, pack_pieces, &w);
     free(w.first_piece);
@@ -407,7 +407,7 @@ lull_status lull_weights_load(lull_model_core *m, lull_device *device,
     for (int i = 0; i < m->n_matrices; i++) {
         lull_matrix *matrix = m->matrices[i];
         matrix->offset = offset;
-        offset += (size_t)lull_packed_n_tiles(&matrix->packed) * matrix->packed.tile_bytes;
+        offset += lull_packed_bytes(&matrix->packed);
         offset = ceil_div64(offset, 64) * 64;
     }
     m->weight_bytes = offset;
@@ -465,6 +465,12 @@ static void *copy_weights(void *user)
     return NULL;
 }
 
+static void free_copy(lull_weights_copy *c)
+{
+    lull_memory_release(c->to, c->n_bytes);
+    free(c);
+}
+
 static lull_weights_copy *start_copy(const lull_model_core *m)
 {
     lull_weights_copy *c = calloc(1, sizeof *c);
@@ -473,8 +479,7 @@ static lull_weights_copy *start_copy(const lull_model_core *m)
     c->n_bytes = m->weight_bytes;
     c->to = lull_memory_reserve(c->n_bytes);
     if (c->to && pthread_create(&c->thread, NULL, copy_weights, c) == 0) return c;
-    lull_memory_release(c->to, c->n_bytes);
-    free(c);
+    free_copy(c);
     return NULL;
 }
 
@@ -484,7 +489,7 @@ static void use_copied(lull_model_core *m)
     size_t n_copied = atomic_load(&c->n_copied);
     for (; c->n_used < m->n_matrices; c->n_used++) {
         lull_matrix *matrix = m->matrices[c->n_used];
-        size_t n = (size_t)lull_packed_n_tiles(&matrix->packed) * matrix->packed.tile_bytes;
+        size_t n = lull_packed_bytes(&matrix->packed);
         if (matrix->offset + n > n_copied) return;
         drop_mapped(matrix->packed.data, n);
         matrix->packed.data = c->to + matrix->offset;
@@ -508,8 +513,7 @@ void lull_weights_release(lull_model_core *m)
     if (m->copy) {
         atomic_store(&m->copy->is_stopped, true);
         pthread_join(m->copy->thread, NULL);
-        lull_memory_release(m->copy->to, m->copy->n_bytes);
-        free(m->copy);
+        free_copy(m->copy);
     }
     lull_memory_release(m->packed, m->packed_bytes);
 }
