@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hex.h"
 #include "jinja_ast.h"
 
 typedef struct lexer {
@@ -116,14 +117,6 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static int hex_value(char c)
-{
-    return is_digit(c)            ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* Python's escapes in src [from, to), to the arena. */
 static lull_status unescape(lexer *x, size_t from, size_t to, lull_jinja_text *out)
 {
@@ -145,7 +138,8 @@ static lull_status unescape(lexer *x, size_t from, size_t to, lull_jinja_text *o
         } else if (n_hex) {
             uint32_t v = 0;
             for (int k = 1; k <= n_hex; k++) {
-                int h = i + (size_t)k < to ? hex_value(x->src[i + (size_t)k]) : -1;
+                int h =
+                    i + (size_t)k < to ? lull_hex_digit((unsigned char)x->src[i + (size_t)k]) : -1;
                 if (h < 0 || v > 0x10ffff) return fail_at(x, i, "a broken \\x or \\u in a string");
                 v = v << 4 | (uint32_t)h;
             }
@@ -204,7 +198,7 @@ static lull_status lex_number(lexer *x)
         int base = kind == 'x' ? 16 : kind == 'o' ? 8 : 2, digit;
         for (at += 2; at < x->n; at++) {
             if (x->src[at] == '_') continue;
-            digit = hex_value(x->src[at]);
+            digit = lull_hex_digit((unsigned char)x->src[at]);
             if (digit < 0 || digit >= base) break;
             if (t.integer > (INT64_MAX - digit) / base)
                 return fail_at(x, from, "a number that is too large");
