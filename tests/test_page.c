@@ -182,18 +182,24 @@ static void *churn(void *arg)
     return atomic_load(&n_failed) ? arg : NULL;
 }
 
-static void test_pool_threads(void **state)
+/* work, which returns NULL when all was well, on four threads at once. */
+static void run_together(void *(*work)(void *), lull_page_pool *pool)
 {
-    (void)state;
     enum { N = 4 };
-    lull_page_pool *pool = new_pool();
     pthread_t threads[N];
-    for (int i = 0; i < N; i++) assert_int_equal(pthread_create(&threads[i], NULL, churn, pool), 0);
+    for (int i = 0; i < N; i++) assert_int_equal(pthread_create(&threads[i], NULL, work, pool), 0);
     for (int i = 0; i < N; i++) {
         void *result;
         pthread_join(threads[i], &result);
         assert_null(result);
     }
+}
+
+static void test_pool_threads(void **state)
+{
+    (void)state;
+    lull_page_pool *pool = new_pool();
+    run_together(churn, pool);
     lull_page_pool_free(pool);
 }
 
@@ -219,16 +225,10 @@ static void *chase(void *arg)
 static void test_last_release(void **state)
 {
     (void)state;
-    enum { N = 4, N_PAGES = 64 };
+    enum { N_PAGES = 64 };
     lull_page_pool *pool = new_pool();
     lull_page_pool_keep(pool, 0);
-    pthread_t threads[N];
-    for (int i = 0; i < N; i++) assert_int_equal(pthread_create(&threads[i], NULL, chase, pool), 0);
-    for (int i = 0; i < N; i++) {
-        void *result;
-        pthread_join(threads[i], &result);
-        assert_null(result);
-    }
+    run_together(chase, pool);
     lull_page *pages[N_PAGES];
     assert_int_equal(lull_page_pool_reserve(pool, N_PAGES, NULL), LULL_OK);
     for (int i = 0; i < N_PAGES; i++) {

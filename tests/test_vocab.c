@@ -48,13 +48,19 @@ static const int32_t bpe_types[] = {C, N, N, N, N, N, N, N, D};
 static const char *const bpe_merges[] = {"a b", NULL};
 enum { N_BPE = sizeof bpe_types / sizeof *bpe_types };
 
-static maker bpe_maker(void)
+static maker gpt2_maker(const char *const *tokens, const char *const *merges)
 {
     maker m = maker_new();
     add_str(&m, "tokenizer.ggml.model", "gpt2");
-    add_strs(&m, tokens_key, bpe_tokens);
+    add_strs(&m, tokens_key, tokens);
+    add_strs(&m, merges_key, merges);
+    return m;
+}
+
+static maker bpe_maker(void)
+{
+    maker m = gpt2_maker(bpe_tokens, bpe_merges);
     add_array(&m, types_key, LULL_GGUF_I32, bpe_types, N_BPE);
-    add_strs(&m, merges_key, bpe_merges);
     return m;
 }
 
@@ -141,10 +147,7 @@ static void test_merged_name(void **state)
     (void)state;
     static const char *const tokens[] = {"a", "b", NULL};
     static const char *const merges[] = {"q z", "qz z", "<EO T>", NULL};
-    maker m = maker_new();
-    add_str(&m, "tokenizer.ggml.model", "gpt2");
-    add_strs(&m, tokens_key, tokens);
-    add_strs(&m, merges_key, merges);
+    maker m = gpt2_maker(tokens, merges);
     lull_tokenizer *t = make_good(&m);
     for (int32_t id = -1; id < 16; id++) assert_false(lull_tokenizer_is_eog(t, id));
     EXPECT_IDS(t, "ab", 0, 0, 1);
@@ -164,10 +167,7 @@ static void test_damaged_words(void **state)
                                          "\u00ff a", "\u00ff \u0122", NULL};
     static const char *const pres[] = {"smollm", "gpt-2", "llama-bpe", "qwen2", "default"};
     for (size_t i = 0; i < sizeof pres / sizeof *pres; i++) {
-        maker m = maker_new();
-        add_str(&m, "tokenizer.ggml.model", "gpt2");
-        add_strs(&m, tokens_key, tokens);
-        add_strs(&m, merges_key, merges);
+        maker m = gpt2_maker(tokens, merges);
         add_str(&m, "tokenizer.ggml.pre", pres[i]);
         lull_tokenizer *t = make_good(&m);
         EXPECT_IDS(t, "1\xff", 0, 2, 4);
@@ -214,10 +214,7 @@ static void test_first_merge(void **state)
     (void)state;
     static const char *const tokens[] = {"a", "b", "c", "ab", "bc", NULL};
     static const char *const merges[] = {"a b", "b c", "a b", NULL};
-    maker m = maker_new();
-    add_str(&m, "tokenizer.ggml.model", "gpt2");
-    add_strs(&m, tokens_key, tokens);
-    add_strs(&m, merges_key, merges);
+    maker m = gpt2_maker(tokens, merges);
     lull_tokenizer *t = make_good(&m);
     EXPECT_IDS(t, "abc", 0, 3, 2);
     EXPECT_IDS(t, "bc", 0, 4);
