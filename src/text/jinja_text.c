@@ -117,7 +117,8 @@ static bool is_in_set(lull_jinja_text set, const char *s, size_t k)
 /* The last character of t, which is not empty; *n_bytes: its length. */
 static uint32_t last_char(lull_jinja_text t, size_t *n_bytes)
 {
-    for (size_t back = 2; back <= 4 && back <= t.n; back++) {
+    bool is_ascii = (unsigned char)t.s[t.n - 1] < 0x80; /* never the end of a longer one */
+    for (size_t back = 2; !is_ascii && back <= 4 && back <= t.n; back++) {
         uint32_t c = lull_jinja_char_at(t.s + t.n - back, back, n_bytes);
         if (*n_bytes == back) return c;
     }
