@@ -6,22 +6,15 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "sanitized.h"
+
 /* ---- every request for memory ---------------------------------------------------------------- */
 
 /* In place of the C library's own functions, so that its own requests (qsort, stdio) are seen, too.
  * A sanitizer has its own; then the test that counts is skipped. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IS_SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED
-#endif
-
 static atomic_long n_requests;
 
-#if !defined(IS_SANITIZED) && defined(__GLIBC__)
+#if !IS_SANITIZED && defined(__GLIBC__)
 enum { CAN_COUNT = 1 };
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t each);

@@ -16,8 +16,9 @@
 #include <cmocka.h>
 
 #include "jinja.h"
+#include "sanitized.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
+#if IS_SANITIZED || !defined(__OPTIMIZE__)
 #define IS_SLOW_BUILD true
 #else
 #define IS_SLOW_BUILD false
