@@ -33,10 +33,11 @@ static lull_status write_text(lull_model *model, const lull_generate_options *gi
 int main(int argc, char **argv)
 {
     lull_model *model;
+    const lull_model_options one_thread = {.n_threads = 1}; /* other tests have the rest */
     lull_error err = {0};
     char *line = NULL;
     size_t cap = 0;
-    if (argc != 5 || lull_model_open(argv[1], NULL, &model, &err) != LULL_OK) {
+    if (argc != 5 || lull_model_open(argv[1], &one_thread, &model, &err) != LULL_OK) {
         fprintf(stderr, "schema_sampler: %s\n",
                 argc == 5 ? err.msg : "MODEL N_TOKENS TEMPERATURE TOP_K");
         return 1;

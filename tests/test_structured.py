@@ -38,7 +38,7 @@ class Case(unittest.TestCase):
         cls.models = (tiny_model(cls.folder, "llama", dtype="Q8_0", embd_dtype="Q8_0", **options),
                       tiny_model(cls.folder, "gemma3", dtype="Q8_0", embd_dtype="Q8_0", window=96,
                                  **options))
-        cls.lull = Lull(program_path, LULL_HOME=str(cls.folder / "home"))
+        cls.lull = Lull(program_path, LULL_HOME=str(cls.folder / "home"), LULL_THREADS="1")
 
     def text(self, model, *args, **options):
         out = self.lull.json("run", model, "-p", "x", *HOT, *args, **options)
