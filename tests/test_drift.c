@@ -252,7 +252,7 @@ static void test_card(void **state)
     lull_store_state_fini(&got);
     snprintf(path, sizeof path, "%s/other", folder);
     snprintf(file, sizeof file, "%s/narrow.lull", folder);
-    OK(lull_store_export(store, &id, 1, 0, NULL, file, err));
+    OK(lull_store_export(store, &id, 1, NULL, file, err));
     OK(lull_store_open(path, NULL, &other, err));
     OK(lull_store_import(other, file, false, &ids, &n, err));
     OK(lull_store_get(other, ids[0], false, &got, err));

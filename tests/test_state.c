@@ -631,7 +631,7 @@ static void test_transfer(void **state)
         process p = begin(paths[m], store);
         int64_t id = sleep_tokens(&p, tokens, 333, "travels"), *ids;
         size_t n;
-        OK(lull_store_export(p.store, &id, 1, 0, NULL, file, err));
+        OK(lull_store_export(p.store, &id, 1, NULL, file, err));
         end(&p);
         p = begin(paths[m], empty);
         OK(lull_store_import(p.store, file, false, &ids, &n, err));

@@ -152,6 +152,17 @@ class Bits(Case):
             self.assertEqual(self.warm(model, "more:333", tokens, 333, "--store", other), want)
             self.fails(1, "left out", "import", small, "--store", self.folder / "empty")
 
+    def test_exported_names(self):
+        """Of all that a state goes by, what was asked for."""
+        self.sleep(self.models[0], any_tokens(70, 320, seed=4), "private")
+        self.lull.ok("fork", "private", "public")
+        number = self.lull.json("show", "public")["state"]
+        file = self.folder / "names.lull"
+        for given, names in (("public", ["public"]), (f"#{number}", ["private", "public"])):
+            self.lull.ok("export", given, "-o", file)
+            told = self.lull.json("ls", file)
+            self.assertEqual(sorted(s["name"] for s in told), names)
+
     def test_export_target(self):
         """A link stays one and a pipe a pipe; what is behind the link is replaced."""
         model = self.models[0]

@@ -16,6 +16,7 @@
 
 #include "catalog.h"
 #include "clock.h"
+#include "file.h"
 #include "store_check.h"
 
 #define OK(call)                                                                                   \
@@ -539,6 +540,38 @@ static void test_cut(void **state)
 
 /* ---- exports ---------------------------------------------------------------------------------- */
 
+/* Of a state's names only the one that was asked for. */
+static void test_exported_names(void **state)
+{
+    (void)state;
+    char path[128], *bytes;
+    in_folder(path, "names.lull");
+    lull_store *s = open_store(), *e;
+    made *a = make(8, 20, 8, 20);
+    int64_t id;
+    size_t token, n;
+    OK(sleep_made(s, a, "given", 0, &id, &err));
+    OK(lull_store_set_name(s, "secret-first", id, 0, &err));
+    OK(lull_store_set_name(s, "a-secret", id, 0, &err));
+    lull_export_options o = {.names = (const char *[]){"no/name"}};
+    FAILS(LULL_EINVAL, lull_store_export(s, &id, 1, &o, path, &err));
+    o.names = (const char *[]){"given"};
+    OK(lull_store_export(s, &id, 1, &o, path, &err));
+    lull_store_close(s);
+
+    OK(lull_store_open_export(path, &e, &err));
+    OK(lull_store_resolve(e, "given", &id, &token, &err));
+    lull_store_state st;
+    OK(lull_store_get(e, id, false, &st, &err));
+    assert_int_equal(st.n_names, 1);
+    lull_store_state_fini(&st);
+    lull_store_close(e);
+    OK(lull_file_read(path, 1 << 20, &bytes, &n, &err));
+    assert_null(memmem(bytes, n, "secret", 6));
+    free(bytes);
+    unmake(a);
+}
+
 static void test_transfer(void **state)
 {
     (void)state;
@@ -554,8 +587,8 @@ static void test_transfer(void **state)
     OK(lull_store_set_tag(s, ids[0], "tag", true, &err));
     b->draft.parent = ids[0];
     OK(sleep_made(s, b, "b", 0, &ids[1], &err));
-    OK(lull_store_export(s, ids, 2, 0, NULL, path, &err));
-    OK(lull_store_export(s, &ids[1], 1, ids[0], NULL, more, &err));
+    OK(lull_store_export(s, ids, 2, NULL, path, &err));
+    OK(lull_store_export(s, &ids[1], 1, &(lull_export_options){.since = ids[0]}, more, &err));
     lull_store_close(s);
 
     OK(lull_store_open_export(path, &e, &err)); /* woken in place */
@@ -887,7 +920,7 @@ static void test_thinning(void **state)
     char path[128], elsewhere[64];
     in_folder(path, "thin.lull");
     OK(lull_store_fork(s, id, 31 * 64 + 5, NULL, "fork", 0, &fork_id, &err));
-    OK(lull_store_export(s, (int64_t[]){id, fork_id}, 2, 0, NULL, path, &err));
+    OK(lull_store_export(s, (int64_t[]){id, fork_id}, 2, NULL, path, &err));
     OK(lull_store_open(temp_folder(elsewhere), NULL, &other, &err));
     OK(lull_store_import(other, path, false, &ids, &n, &err));
     for (size_t i = 0; i < n; i++) {
@@ -1500,7 +1533,7 @@ static void test_damage_export(void **state)
     int64_t id, *got;
     size_t n;
     OK(sleep_made(s, m, "x", 0, &id, &err));
-    OK(lull_store_export(s, &id, 1, 0, NULL, path, &err));
+    OK(lull_store_export(s, &id, 1, NULL, path, &err));
     lull_store_close(s);
     struct stat info;
     assert_int_equal(stat(path, &info), 0);
@@ -1556,7 +1589,7 @@ static int make_for_decoder(const char *where)
     }
     char path[128];
     in_folder(path, "a.lull");
-    lull_status st = lull_store_export(s, ids, 2, 0, NULL, path, &err);
+    lull_status st = lull_store_export(s, ids, 2, NULL, path, &err);
     lull_store_close(s);
     return st != LULL_OK;
 }
@@ -1574,6 +1607,7 @@ int main(int argc, char **argv)
         TEST(test_missing_segment),
         TEST(test_bad_syncs),
         TEST(test_cut),
+        TEST(test_exported_names),
         TEST(test_transfer),
         TEST(test_gc),
         TEST(test_gc_of_one_segment),

@@ -73,6 +73,7 @@ static lull_status export_states(const args *a, int *rc, lull_error *err)
 {
     lull_store *store = NULL;
     int64_t ids[LULL_STRINGS_CAP], since = 0;
+    const char *names[LULL_STRINGS_CAP];
     char **sessions = calloc(a->names.n, sizeof *sessions), size[LULL_FORMAT_CAP];
     size_t token;
     lull_status st = LULL_OK;
@@ -87,9 +88,13 @@ static lull_status export_states(const args *a, int *rc, lull_error *err)
                           "%s: states are exported whole: `lull fork` makes one of a beginning",
                           a->names.v[i]));
         LULL_TRY(exported_session(a, store, ids[i], a->names.v[i], &sessions[i], err));
+        /* Other names of the state may be nobody's business; #ID chooses none. */
+        bool is_name = lull_name_check("name", a->names.v[i], NULL) == LULL_OK;
+        names[i] = is_name ? a->names.v[i] : NULL;
     }
-    LULL_TRY(lull_store_export(store, ids, a->names.n, since, (const char *const *)sessions, a->out,
-                               err));
+    const lull_export_options o = {
+        .since = since, .names = names, .sessions = (const char *const *)sessions};
+    LULL_TRY(lull_store_export(store, ids, a->names.n, &o, a->out, err));
     struct stat info = {0};
     if (stat(a->out, &info) != 0) info.st_size = 0;
     if (a->as_json)

@@ -197,7 +197,7 @@ static bool transfer(test *t)
     snprintf(file, sizeof file, "%s/whole.lull", t->folder);
     snprintf(empty, sizeof empty, "%s/empty", t->folder);
     lull_status st = lull_store_resolve(t->store, "whole", &id, &token, &err);
-    if (st == LULL_OK) st = lull_store_export(t->store, &id, 1, 0, NULL, file, &err);
+    if (st == LULL_OK) st = lull_store_export(t->store, &id, 1, NULL, file, &err);
     if (st == LULL_OK) st = lull_store_open(empty, NULL, &store, &err);
     if (st == LULL_OK) st = lull_store_import(store, file, false, &ids, &n, &err);
     if (st == LULL_OK) st = lull_store_open_export(file, &in_place, &err);

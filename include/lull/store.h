@@ -154,11 +154,18 @@ LULL_API LULL_NODISCARD lull_status lull_store_get_info(lull_store *s, lull_stor
 
 /* ---- export and import ----------------------------------------------------------------------- */
 
-/* Write states [n] to one .lull file, with the names that they go by; pages that `since` (0: none)
- * has are left out, and the receiver needs them. sessions [n]: what to write instead of each state's
- * session; NULL: as they are. The file appears at once, whole. */
+typedef struct lull_export_options {
+    int64_t
+        since; /* pages that this state has are left out, and the receiver needs them; 0: none */
+    const char *const *names; /* [n] the one name of each state there, or NULL: all that it goes by;
+                                    NULL: all of all */
+    const char *const
+        *sessions; /* [n] what to write instead of each state's session; NULL: as they are */
+} lull_export_options;
+
+/* Write states [n] to one .lull file; o may be NULL. The file appears at once, whole. */
 LULL_API LULL_NODISCARD lull_status lull_store_export(lull_store *s, const int64_t *ids, size_t n,
-                                                      int64_t since, const char *const *sessions,
+                                                      const lull_export_options *o,
                                                       const char *path, lull_error *err);
 /* Merge a .lull file: pages that are here already are not written again. Names that are taken are
  * given a suffix unless is_replacing. *ids owned (lull_free), the states in the file's order. */

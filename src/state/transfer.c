@@ -21,7 +21,7 @@ typedef struct exporter {
     int64_t *pages;    /* owned [n_pages]: what is in the file, or left out of it; in order */
     size_t n_pages, cap;
     uint64_t seq;
-    const char *const *sessions; /* [states] instead of theirs; NULL: as they are */
+    const lull_export_options *options;
 } exporter;
 
 /* Is a page in the list? *at: where it is, or belongs. */
@@ -190,8 +190,10 @@ static lull_status export_state(exporter *x, const int64_t *ids, size_t n, size_
         if (ids[i] == row.parent) d.parent = (int64_t)i + 1;
     d.tags = (const char *const *)info.tags;
     d.n_tags = info.n_tags;
-    if (x->sessions) d.session = x->sessions[index];
-    lull_state_body_put(&body, &d, info.n_names ? info.names[0] : NULL);
+    if (x->options->sessions) d.session = x->options->sessions[index];
+    const char *only = x->options->names ? x->options->names[index] : NULL;
+    if (only) LULL_TRY(lull_name_check("name", only, err));
+    lull_state_body_put(&body, &d, only ? only : info.n_names ? info.names[0] : NULL);
     lull_record r = {
         .type = LULL_RECORD_STATE,
         .state = (int64_t)index + 1,
@@ -204,7 +206,7 @@ static lull_status export_state(exporter *x, const int64_t *ids, size_t n, size_
         memcpy(r.tokens, tail, row.n_tail * sizeof *tail);
     }
     LULL_TRY(append_body(x, &r, &body, err));
-    LULL_TRY(export_names(x, r.state, info.names, info.n_names, err));
+    if (!only) LULL_TRY(export_names(x, r.state, info.names, info.n_names, err));
 done:
     lull_buffer_fini(&body);
     lull_state_row_fini(&row);
@@ -251,13 +253,13 @@ static lull_status find_target(const char *path, char target[PATH_MAX], lull_err
     return LULL_OK;
 }
 
-static lull_status export_states(lull_store *s, const int64_t *ids, size_t n, int64_t since,
-                                 const char *const *sessions, const char *path, lull_error *err)
+static lull_status export_states(lull_store *s, const int64_t *ids, size_t n,
+                                 const lull_export_options *o, const char *path, lull_error *err)
 {
     char temp[LULL_SEGMENT_PATH_MAX], folder[LULL_SEGMENT_PATH_MAX], target[PATH_MAX];
     lull_status st = find_target(path, target, err);
     if (st != LULL_OK) return st;
-    exporter x = {.s = s, .out = {.fd = -1}, .from = {.fd = -1}, .sessions = sessions};
+    exporter x = {.s = s, .out = {.fd = -1}, .from = {.fd = -1}, .options = o};
     lull_buffer body = {0};
     uint32_t salt;
     lull_disk_random(&salt, sizeof salt);
@@ -269,7 +271,7 @@ static lull_status export_states(lull_store *s, const int64_t *ids, size_t n, in
     /* One moment of the store; what gc removes meanwhile is kept by the files that are open, or
      * missed with an error. */
     LULL_TRY(lull_catalog_begin(s->catalog, false, err));
-    if (since > 0) LULL_TRY(leave_out(&x, since, err));
+    if (o->since > 0) LULL_TRY(leave_out(&x, o->since, err));
     for (size_t i = 0; i < n; i++) LULL_TRY(export_state(&x, ids, n, i, err));
     lull_body_put(&body, n);
     lull_record r = {.type = LULL_RECORD_INDEX};
@@ -290,11 +292,12 @@ done:
     return st;
 }
 
-lull_status lull_store_export(lull_store *s, const int64_t *ids, size_t n, int64_t since,
-                              const char *const *sessions, const char *path, lull_error *err)
+lull_status lull_store_export(lull_store *s, const int64_t *ids, size_t n,
+                              const lull_export_options *o, const char *path, lull_error *err)
 {
+    static const lull_export_options whole = {0};
     lull_status st;
-    LULL_STORE_CALL(s, st, export_states(s, ids, n, since, sessions, path, err), err);
+    LULL_STORE_CALL(s, st, export_states(s, ids, n, o ? o : &whole, path, err), err);
     return st;
 }
 
