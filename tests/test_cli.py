@@ -431,6 +431,7 @@ class Facts(Case):
         out = self.doctor()
         self.assertEqual(set(out), {"version", "numerics", "cpu", "memory", "cache", "libraries",
                                     "roofs"})
+        self.assertIn("sqlite", out["libraries"])
         self.assertEqual(out["cpu"]["levels"][0], "ref")
         chosen = [level for level in out["cpu"]["levels"] if level != "amx"]  # amx: only by name
         self.assertEqual(out["cpu"]["level"], chosen[-1])
@@ -469,7 +470,9 @@ class Errors(Case):
                      ["run", "--nope"], ["run", self.bpe, "-n"],
                      ["run", self.bpe, "-n", "many", "-p", "a"],
                      ["run", self.bpe, "--top-p", "2", "-p", "a"], ["run", self.bpe, "a", "b"],
-                     ["run", self.bpe, "--logit-bias", "x", "-p", "a"], ["inspect"], ["bench"],
+                     ["run", self.bpe, "--logit-bias", "x", "-p", "a"],
+                     ["run", self.bpe, "-p", "a", "--kv", "q4"],
+                     ["logits", self.bpe, "--tokens", "1"], ["export", "a"], ["inspect"], ["bench"],
                      ["bench", self.bpe, "--reps", "0"], ["doctor", self.bpe, self.spm]):
             done = self.lull.run(*args)
             self.assertEqual((done.returncode, done.stdout), (2, b""), args)
@@ -483,6 +486,10 @@ class Errors(Case):
             self.assertIn(verb, overview)
             self.assertIn(b"usage:", self.lull.ok(verb, "--help"))
             self.assertEqual(self.lull.ok("help", verb), self.lull.ok(verb, "--help"))
+            for line in self.lull.ok("help", verb).decode().splitlines():
+                self.assertLessEqual(len(line), 80, line)
+        for line in overview.splitlines():
+            self.assertLessEqual(len(line), 80, line)
 
     def test_files_that_are_no_models(self):
         text, locked = self.folder / "text.gguf", self.folder / "locked.gguf"

@@ -351,14 +351,13 @@ int lull_cmd_bench(int argc, char **argv)
         {0, "svg", NULL, LULL_OPT_STRING, &a.svg, 0, 0, "FILE", "draw the profile to a file"},
         {0, "json", NULL, LULL_OPT_FLAG, &a.as_json, 0, 0, NULL, "print JSON"},
     };
-    const lull_cli cli = {
-        .verb = "bench",
-        .operands = "MODEL",
-        .about =
-            "Tokens a second, reading (pp) and generating (tg), at several depths of context;\n"
-            "beside it, the share of what the memory and the multipliers of this machine\n"
-            "allow, measured in the same run.",
-        .groups = {{"Options", options, sizeof options / sizeof *options}}};
+    const lull_cli cli = {.verb = "bench",
+                          .operands = "MODEL",
+                          .about =
+                              "Tokens a second, reading (pp) and generating (tg), at several "
+                              "depths of context; beside it, the share of what the memory and the "
+                              "multipliers of this machine allow, measured in the same run.",
+                          .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
     if (rc >= 0) return rc;
     a.has_profile |= a.svg != NULL;

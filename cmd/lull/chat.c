@@ -764,16 +764,15 @@ int lull_cmd_chat(int argc, char **argv)
         {0, "no-history", NULL, LULL_OPT_FLAG, &a.no_history, 0, 0, NULL,
          "keep no history of what is typed"},
     };
-    const lull_cli cli = {
-        .verb = "chat",
-        .operands = "MODEL",
-        .about = "Talk with a model. Without a terminal each line of standard input is a message.\n"
-                 "Answers are drawn with temperature 0.7, top-k 40 and top-p 0.95 unless told "
-                 "otherwise.",
-        .groups = {{"Options", options, sizeof options / sizeof *options},
-                   {"Generation", a.sampling.rows, LULL_SAMPLING_ROWS},
-                   {"Tools and thoughts", c.talk.rows, LULL_TALK_ROWS},
-                   {"States", c.state.rows, LULL_STATE_ROWS}}};
+    const lull_cli cli = {.verb = "chat",
+                          .operands = "MODEL",
+                          .about = "Talk with a model. Without a terminal each line of standard "
+                                   "input is a message. Answers are drawn with temperature 0.7, "
+                                   "top-k 40 and top-p 0.95 unless told otherwise.",
+                          .groups = {{"Options", options, sizeof options / sizeof *options},
+                                     {"Generation", a.sampling.rows, LULL_SAMPLING_ROWS},
+                                     {"Tools and thoughts", c.talk.rows, LULL_TALK_ROWS},
+                                     {"States", c.state.rows, LULL_STATE_ROWS}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
     a.is_sampling_given = lull_sampling_is_given(&a.sampling);
     if (rc < 0) rc = lull_cmd_state_check(&c.state, "chat");

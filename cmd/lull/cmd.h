@@ -42,6 +42,7 @@ typedef enum lull_option_kind {
     LULL_OPT_INT,     /* int64_t *, min..max */
     LULL_OPT_FLOAT,   /* float *, min..max */
     LULL_OPT_STRING,  /* const char **, a view of argv */
+    LULL_OPT_CHOICE,  /* the same; one of the words of arg: "f16|q8" */
     LULL_OPT_STRINGS, /* lull_strings *, once for each time the option is given */
     LULL_OPT_INTS     /* lull_ints *, "1,2,3", each min..max; given again: replaces */
 } lull_option_kind;
@@ -84,7 +85,8 @@ typedef struct lull_cli {
     /* Names of what must be given, apart by spaces: "MODEL"; last what may be: "[MODEL]". With `rest`
      * the last one may be given many times: "FILE..." at least once, "[TAG...]". */
     const char *operands;
-    const char *about; /* a sentence or a few lines */
+    const char *required; /* options that must be given, for the usage line; NULL: none */
+    const char *about;    /* a sentence or a few; a line feed begins a line */
     lull_option_group groups[LULL_CLI_GROUPS];
     lull_strings *rest; /* NULL: none; else it receives views of argv */
 } lull_cli;
@@ -157,13 +159,13 @@ LULL_NODISCARD lull_status lull_cmd_numerics_parse(const lull_cmd_numerics *n, l
 /* The options for them; to is a const char *. */
 #define LULL_CMD_KV_OPTION(to)                                                                     \
     {                                                                                              \
-        0, "kv", "kv-type", LULL_OPT_STRING, to, 0, 0, "f16|q8",                                   \
+        0, "kv", "kv-type", LULL_OPT_CHOICE, to, 0, 0, "f16|q8",                                   \
             "how keys and values are kept: 16 bits, or about half of that (default: $LULL_KV, "    \
             "else f16)"                                                                            \
     }
 #define LULL_CMD_ACTIVATIONS_OPTION(to)                                                            \
     {                                                                                              \
-        0, "activations", NULL, LULL_OPT_STRING, to, 0, 0, "8|16",                                 \
+        0, "activations", NULL, LULL_OPT_CHOICE, to, 0, 0, "8|16",                                 \
             "bits of what weights are multiplied with: 16 is nearer to exact and reads prompts "   \
             "slower (default: $LULL_ACTIVATIONS, else 8)"                                          \
     }

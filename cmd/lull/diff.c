@@ -115,8 +115,8 @@ int lull_cmd_diff(int argc, char **argv)
     };
     const lull_cli cli = {.verb = "diff",
                           .operands = "A B",
-                          .about = "What two states have in common, and the text in which they "
-                                   "part.",
+                          .about =
+                              "What two states have in common, and the text in which they part.",
                           .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, a.names);
     if (rc >= 0) return rc;

@@ -3,6 +3,7 @@
 #include <histedit.h>
 #include <pcre2.h>
 #include <sodium.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -218,8 +219,9 @@ static void print_facts(const findings *f)
     else
         lull_grid_cell(&g, "%s, %s free", f->cache, lull_format_bytes(a, f->cache_free_bytes));
     lull_grid_cell(&g, "libraries");
-    lull_grid_cell(&g, "jansson %s, pcre2 %s, libsodium %s, xxhash %s, libedit %s",
-                   jansson_version_str(), f->pcre2, sodium_version_string(), f->xxhash, f->edit);
+    lull_grid_cell(&g, "jansson %s, pcre2 %s, libsodium %s, sqlite %s, xxhash %s, libedit %s",
+                   jansson_version_str(), f->pcre2, sodium_version_string(), sqlite3_libversion(),
+                   f->xxhash, f->edit);
     lull_grid_print(&g, stdout, false);
     lull_grid_fini(&g);
 }
@@ -266,8 +268,9 @@ static int print_json(const findings *f, const char *model)
                               lull_cmd_json_text(f->cache, strlen(f->cache)), "is_writable",
                               !*f->cache_error.msg, "free_bytes", (json_int_t)f->cache_free_bytes);
     json_t *libraries =
-        json_pack("{s:s, s:s, s:s, s:s, s:s}", "jansson", jansson_version_str(), "pcre2", f->pcre2,
-                  "libsodium", sodium_version_string(), "xxhash", f->xxhash, "libedit", f->edit);
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "jansson", jansson_version_str(), "pcre2",
+                  f->pcre2, "libsodium", sodium_version_string(), "sqlite", sqlite3_libversion(),
+                  "xxhash", f->xxhash, "libedit", f->edit);
     json_t *object =
         json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "version", lull_version(), "numerics",
                   f->class_name, "cpu", cpu, "memory", memory, "cache", cache, "libraries",
@@ -301,12 +304,11 @@ int lull_cmd_doctor(int argc, char **argv)
         LULL_CMD_ACTIVATIONS_OPTION(&f.numerics.activations),
         {0, "json", NULL, LULL_OPT_FLAG, &as_json, 0, 0, NULL, "print JSON"},
     };
-    const lull_cli cli = {
-        .verb = "doctor",
-        .operands = "[MODEL]",
-        .about = "What lull finds on this machine, and how fast it reads and multiplies; with a\n"
-                 "model, the memory that it would take.",
-        .groups = {{"Options", options, sizeof options / sizeof *options}}};
+    const lull_cli cli = {.verb = "doctor",
+                          .operands = "[MODEL]",
+                          .about = "What lull finds on this machine, and how fast it reads and "
+                                   "multiplies; with a model, the memory that it would take.",
+                          .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, &model);
     if (rc >= 0) return rc;
 

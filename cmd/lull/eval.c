@@ -128,9 +128,8 @@ int lull_cmd_eval(int argc, char **argv)
     const lull_cli cli = {
         .verb = "eval",
         .operands = "MODEL",
-        .about =
-            "How well a model predicts a text: the mean negative log-likelihood of its tokens,\n"
-            "and the perplexity. Long texts are cut into windows that do not overlap.",
+        .about = "How well a model predicts a text: the mean negative log-likelihood of its "
+                 "tokens, and the perplexity. Long texts are cut into windows that do not overlap.",
         .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
     if (rc < 0) rc = lull_cmd_check_text("eval", a.text, a.file);

@@ -130,6 +130,7 @@ int lull_cmd_export(int argc, char **argv)
     const lull_cli cli = {
         .verb = "export",
         .operands = "NAME...",
+        .required = "-o FILE.lull",
         .about = "Write states to one file, to be woken in place (--wake FILE.lull) or imported.",
         .groups = {{"Options", options, sizeof options / sizeof *options}},
         .rest = &a.names};

@@ -231,13 +231,11 @@ int lull_cmd_fold(int argc, char **argv)
         LULL_STORE_ROW(&a.dir),
         LULL_JSON_ROW(&a.as_json),
     };
-    const lull_cli cli = {
-        .verb = "fold",
-        .operands = "NAME NEW",
-        .about =
-            "Make a short state of a long one: a summary, then the end as it was. The old state "
-            "stays.",
-        .groups = {{"Options", options, sizeof options / sizeof *options}}};
+    const lull_cli cli = {.verb = "fold",
+                          .operands = "NAME NEW",
+                          .about = "Make a short state of a long one: a summary, then the end as "
+                                   "it was. The old state stays.",
+                          .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, a.names);
     if (rc < 0) rc = lull_cmd_check_name("fold", "name", a.names[1]);
     if (rc >= 0) return rc;

@@ -62,14 +62,12 @@ int lull_cmd_fork(int argc, char **argv)
         LULL_STORE_ROW(&a.dir),
         LULL_JSON_ROW(&a.as_json),
     };
-    const lull_cli cli = {
-        .verb = "fork",
-        .operands = "NAME NEW",
-        .about =
-            "Give a state another name, under which it goes on apart: NAME, NAME@{n} for where "
-            "it\nstood n moves ago, NAME:TOKEN for its first tokens. Nothing is copied but, "
-            "for :TOKEN,\none page.",
-        .groups = {{"Options", options, sizeof options / sizeof *options}}};
+    const lull_cli cli = {.verb = "fork",
+                          .operands = "NAME NEW",
+                          .about = "Give a state another name, under which it goes on apart: NAME, "
+                                   "NAME@{n} for where it stood n moves ago, NAME:TOKEN for its "
+                                   "first tokens. Nothing is copied but, for :TOKEN, one page.",
+                          .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, a.names);
     if (rc < 0) rc = lull_cmd_check_name("fork", "name", a.names[1]);
     if (rc >= 0) return rc;

@@ -69,7 +69,7 @@ int lull_cmd_gc(int argc, char **argv)
     const lull_cli cli = {
         .verb = "gc",
         .operands = "",
-        .about = "Remove what no name, no history and no running program refers to. The limits of\n"
+        .about = "Remove what no name, no history and no running program refers to. The limits of "
                  "`lull store` hold unless others are given. Names are never taken away.",
         .groups = {{"Options", options, sizeof options / sizeof *options}}};
     const char *none[1] = {NULL};

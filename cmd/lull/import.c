@@ -53,12 +53,11 @@ int lull_cmd_import(int argc, char **argv)
         LULL_STORE_ROW(&a.dir),
         LULL_JSON_ROW(&a.as_json),
     };
-    const lull_cli cli = {.verb = "import",
-                          .operands = "FILE.lull",
-                          .about =
-                              "Take the states of a file in. Pages that are here already are not "
-                              "written again.",
-                          .groups = {{"Options", options, sizeof options / sizeof *options}}};
+    const lull_cli cli = {
+        .verb = "import",
+        .operands = "FILE.lull",
+        .about = "Take the states of a file in. Pages that are here already are not written again.",
+        .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.file);
     if (rc >= 0) return rc;
     lull_error err;

@@ -169,13 +169,13 @@ int lull_cmd_logits(int argc, char **argv)
         LULL_CMD_KV_OPTION(&a.numerics.kv),
         LULL_CMD_ACTIVATIONS_OPTION(&a.numerics.activations),
     };
-    const lull_cli cli = {
-        .verb = "logits",
-        .operands = "MODEL",
-        .about = "Write the logits of the next token after each position of a text, or "
-                 "of what comes\nafter a state.",
-        .groups = {{"Options", options, sizeof options / sizeof *options},
-                   {"States", a.state.rows, LULL_STATE_ROWS}}};
+    const lull_cli cli = {.verb = "logits",
+                          .operands = "MODEL",
+                          .required = "-o OUT.npy",
+                          .about = "Write the logits of the next token after each position of a "
+                                   "text, or of what comes after a state.",
+                          .groups = {{"Options", options, sizeof options / sizeof *options},
+                                     {"States", a.state.rows, LULL_STATE_ROWS}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);
     if (rc >= 0) return rc;
     if (!!a.tokens + !!a.tokens_file + !!a.text + !!a.file != 1)

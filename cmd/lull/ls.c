@@ -91,12 +91,12 @@ int lull_cmd_ls(int argc, char **argv)
         LULL_STORE_ROW(&a.dir),
         LULL_JSON_ROW(&a.as_json),
     };
-    const lull_cli cli = {
-        .verb = "ls",
-        .operands = "[FILE.lull]",
-        .about = "List the states: how many tokens they have, what they take with all that they\n"
-                 "share, what they alone hold on to, and their age.",
-        .groups = {{"Options", options, sizeof options / sizeof *options}}};
+    const lull_cli cli = {.verb = "ls",
+                          .operands = "[FILE.lull]",
+                          .about =
+                              "List the states: how many tokens they have, what they take with all "
+                              "that they share, what they alone hold on to, and their age.",
+                          .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.file);
     if (rc >= 0) return rc;
     lull_error err;

@@ -54,7 +54,7 @@ static void print_usage(FILE *f)
     for (size_t i = 0; i < N_VERBS; i++)
         print_verb(f, verbs[i].name, verbs[i].operands, verbs[i].summary);
     print_verb(f, "help", "[VERB]", "this page, or a verb's");
-    fputs("\nlull VERB --help tells a verb's options, lull --version the version; "
+    fputs("\nlull VERB --help tells a verb's options, lull --version the version;\n"
           "man lull has it all.\n",
           f);
 }

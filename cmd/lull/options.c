@@ -71,12 +71,13 @@ const char *lull_cli_nearest(const char *word, const char *const *candidates, si
 
 /* ---- finding -------------------------------------------------------------------------------- */
 
-static bool has_word(const char *words, const char *word, size_t n)
+/* Is word [n] one of words, which stand apart by the character between? NULL has none. */
+static bool has_word(const char *words, const char *between, const char *word, size_t n)
 {
     while (words && *words) {
-        size_t len = strcspn(words, " ");
+        size_t len = strcspn(words, between);
         if (len == n && memcmp(words, word, n) == 0) return true;
-        words += len + strspn(words + len, " ");
+        words += len + strspn(words + len, between);
     }
     return false;
 }
@@ -97,7 +98,7 @@ static const lull_option *find_name(const lull_cli *cli, const char *name, size_
     FOR_EACH_OPTION(cli, group, o)
     {
         if (strlen(o->name) == n && memcmp(o->name, name, n) == 0) return o;
-        if (has_word(o->aliases, name, n)) return o;
+        if (has_word(o->aliases, " ", name, n)) return o;
     }
     return NULL;
 }
@@ -183,6 +184,10 @@ static int take_value(const lull_cli *cli, const lull_option *o, const char *nam
         *(float *)o->to = (float)x;
         return -1;
     }
+    case LULL_OPT_CHOICE:
+        if (!has_word(o->arg, "|", value, strlen(value)))
+            return lull_cli_usage(cli->verb, "%s takes one of %s, not '%s'", name, o->arg, value);
+        /* fall through */
     case LULL_OPT_STRING: *(const char **)o->to = value; return -1;
     case LULL_OPT_STRINGS: {
         lull_strings *list = o->to;
@@ -200,12 +205,39 @@ static int take_value(const lull_cli *cli, const lull_option *o, const char *nam
 
 /* ---- help ----------------------------------------------------------------------------------- */
 
+enum { HELP_COLUMNS = 80, HELP_INDENT = 32 };
+
+/* Text in ASCII as lines of at most HELP_COLUMNS, the first from column indent on, where the cursor is. */
+static void print_wrapped(const char *text, int indent)
+{
+    int column = indent;
+    while (*text) {
+        int n = (int)strcspn(text, " \n");
+        if (column > indent && column + 1 + n > HELP_COLUMNS) {
+            printf("\n%*s", indent, "");
+            column = indent;
+        }
+        bool is_first = column == indent;
+        printf("%s%.*s", is_first ? "" : " ", n, text);
+        column += n + !is_first;
+        text += n;
+        if (*text == '\n') {
+            printf("\n%*s", indent, "");
+            column = indent;
+        }
+        if (*text) text++;
+    }
+    putchar('\n');
+}
+
 static void print_help(const lull_cli *cli)
 {
     const char *bold = lull_style_of(stdout, LULL_STYLE_BOLD);
     const char *off = lull_style_of(stdout, LULL_STYLE_OFF);
-    printf("%susage:%s lull %s%s%s [options]\n\n%s\n", bold, off, cli->verb,
-           *cli->operands ? " " : "", cli->operands, cli->about);
+    printf("%susage:%s lull %s%s%s%s%s [options]\n\n", bold, off, cli->verb,
+           *cli->operands ? " " : "", cli->operands, cli->required ? " " : "",
+           cli->required ? cli->required : "");
+    print_wrapped(cli->about, 0);
     for (const lull_option_group *g = cli->groups; g < cli->groups + LULL_CLI_GROUPS && g->title;
          g++) {
         printf("\n%s%s:%s\n", bold, g->title, off);
@@ -214,9 +246,9 @@ static void print_help(const lull_cli *cli)
             int n = o->letter ? snprintf(left, sizeof left, "-%c, --%s", o->letter, o->name)
                               : snprintf(left, sizeof left, "    --%s", o->name);
             if (o->arg) snprintf(left + n, sizeof left - (size_t)n, " %s", o->arg);
-            printf("  %-30s", left);
-            if (strlen(left) > 28) printf("\n%32s", "");
-            puts(o->help);
+            printf("  %-*s", HELP_INDENT - 2, left);
+            if (strlen(left) > HELP_INDENT - 4) printf("\n%*s", HELP_INDENT, "");
+            print_wrapped(o->help, HELP_INDENT);
         }
     }
 }
@@ -293,7 +325,8 @@ int lull_cli_parse(const lull_cli *cli, int argc, char **argv, const char **oper
             missing += strspn(missing, " ");
         }
         if (*missing != '[')
-            return lull_cli_usage(cli->verb, "%.*s is missing", (int)strcspn(missing, " "), missing);
+            return lull_cli_usage(cli->verb, "%.*s is missing", (int)strcspn(missing, " "),
+                                  missing);
     }
     return -1;
 }

@@ -291,9 +291,10 @@ int lull_cmd_read(int argc, char **argv)
     const lull_cli cli = {
         .verb = "read",
         .operands = "MODEL FILE...",
+        .required = "--as NAME",
         .about =
-            "Read files, in this order, and keep what the model then knows as a state. - is\n"
-            "standard input. What was read before with the same beginning is not read again, so a\n"
+            "Read files, in this order, and keep what the model then knows as a state. - is "
+            "standard input. What was read before with the same beginning is not read again, so a "
             "reading that was interrupted goes on where it stopped. --wake reads on from a state.",
         .groups = {{"Options", options, sizeof options / sizeof *options},
                    {"States", state_rows, n_rows}},

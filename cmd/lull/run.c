@@ -301,14 +301,11 @@ int lull_cmd_run(int argc, char **argv)
         .verb = "run",
         .operands = "MODEL",
         .about =
-            "Answer a prompt: -p, -f, or standard input. It is put into the file's chat template,\n"
-            "where there is one. Without sampling options the answer is the likeliest, the same\n"
-            "each time.\n\n"
-            "With --wake the prompt follows upon a state: as the next message of its "
-            "conversation,\n"
-            "as a question about what was read, or with --raw as it is. Without a prompt, "
-            "generation\n"
-            "goes on where it was when the state fell asleep.",
+            "Answer a prompt: -p, -f, or standard input. It is put into the file's chat template, "
+            "where there is one. Without sampling options the answer is the likeliest, the same "
+            "each time.\n\nWith --wake the prompt follows upon a state: as the next message of its "
+            "conversation, as a question about what was read, or with --raw as it is. Without a "
+            "prompt, generation goes on where it was when the state fell asleep.",
         .groups = {{"Options", options, sizeof options / sizeof *options},
                    {"Generation", a.sampling.rows, LULL_SAMPLING_ROWS},
                    {"Tools and thoughts", a.talk.rows, LULL_TALK_ROWS},

@@ -194,12 +194,11 @@ int lull_cmd_show(int argc, char **argv)
         LULL_STORE_ROW(&a.dir),
         LULL_JSON_ROW(&a.as_json),
     };
-    const lull_cli cli = {
-        .verb = "show",
-        .operands = "NAME",
-        .about = "Show a state: its size, its origin, its sampler, and the card that says which "
-                 "model\nmade it. NAME may be a .lull file.",
-        .groups = {{"Options", options, sizeof options / sizeof *options}}};
+    const lull_cli cli = {.verb = "show",
+                          .operands = "NAME",
+                          .about = "Show a state: its size, its origin, its sampler, and the card "
+                                   "that says which model made it. NAME may be a .lull file.",
+                          .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.name);
     if (rc >= 0) return rc;
     lull_error err;

@@ -89,6 +89,7 @@ int lull_cmd_template(int argc, char **argv)
     const lull_cli cli = {
         .verb = "template",
         .operands = "MODEL",
+        .required = "-m FILE",
         .about = "Show a conversation as the model gets it: its chat template, filled in.",
         .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.model);

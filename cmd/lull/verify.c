@@ -172,13 +172,11 @@ int lull_cmd_verify(int argc, char **argv)
         LULL_STORE_ROW(&a.dir),
         LULL_JSON_ROW(&a.as_json),
     };
-    const lull_cli cli = {
-        .verb = "verify",
-        .operands = "[NAME]",
-        .about =
-            "Read all of the store and compare it with its checksums. What is wrong is told by "
-            "file\nand offset; exit 1 then.",
-        .groups = {{"Options", options, sizeof options / sizeof *options}}};
+    const lull_cli cli = {.verb = "verify",
+                          .operands = "[NAME]",
+                          .about = "Read all of the store and compare it with its checksums. What "
+                                   "is wrong is told by file and offset; exit 1 then.",
+                          .groups = {{"Options", options, sizeof options / sizeof *options}}};
     int rc = lull_cli_parse(&cli, argc, argv, &a.name);
     if (rc >= 0) return rc;
     if (a.name && !a.recomputes)
