@@ -405,7 +405,9 @@ static void test_bad_headers(void **state)
     put_header(&b, 0, UINT64_MAX);
     refuse_buffer(&b, LULL_ECORRUPT, "offset 16: metadata count: 18446744073709551615, at most");
     put_header(&b, 100, 100);
-    refuse_buffer(&b, LULL_ECORRUPT, "100 tensors and 100 keys do not fit in the file's 24 bytes");
+    refuse_buffer(&b, LULL_ECORRUPT,
+                  "100 tensors and 100 keys do not fit in the file's 24 bytes; the file may be "
+                  "incomplete: fetch it again");
 }
 
 static void test_bad_metadata(void **state)

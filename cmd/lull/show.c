@@ -110,7 +110,8 @@ static void print_facts(const lull_store_state *st)
     json_decref(card);
 }
 
-/* The text: the one that an export carries, else the tokens' by the model's vocabulary. */
+/* The text of tokens [n]: the one that an export carries of the whole state, else by the model's
+ * vocabulary. */
 static lull_status find_text(const args *a, const lull_store_state *st, const int32_t *tokens,
                              size_t n, lull_buffer *out, lull_error *err)
 {
@@ -118,7 +119,7 @@ static lull_status find_text(const args *a, const lull_store_state *st, const in
     const char *carried = json_string_value(json_object_get(session, "text"));
     lull_model *model = NULL;
     lull_status status = LULL_OK;
-    if (carried) {
+    if (carried && n == st->n_tokens) {
         lull_buffer_append_str(out, carried);
     } else {
         status = lull_cmd_open_vocab(st, a->name, a->model, &model, err);

@@ -156,13 +156,15 @@ static LULL_PRINTF(5, 6) lull_status fail_at(const reader *r, lull_status code, 
                      field, what);
 }
 
+#define MAY_BE_CUT "; the file may be incomplete: fetch it again"
+
 /* The next n bytes; NULL, with the error filled, when the file ends before. */
 static const uint8_t *take(reader *r, const char *field, uint64_t n)
 {
     size_t left = r->n_bytes - r->pos;
     if (n > left) {
-        (void)fail_at(r, LULL_ECORRUPT, r->pos, field, "needs %" PRIu64 " bytes, %zu are left", n,
-                      left);
+        (void)fail_at(r, LULL_ECORRUPT, r->pos, field,
+                      "needs %" PRIu64 " bytes, %zu are left" MAY_BE_CUT, n, left);
         return NULL;
     }
     r->pos += n;
@@ -230,8 +232,8 @@ static lull_status take_elements(reader *r, lull_gguf_type type, uint64_t n, con
         uint64_t width = types[type].n_bytes;
         if (n > (r->n_bytes - r->pos) / width)
             return fail_at(r, LULL_ECORRUPT, r->pos, "value",
-                           "%" PRIu64 " elements of %s, %zu bytes are left", n, types[type].name,
-                           r->n_bytes - r->pos);
+                           "%" PRIu64 " elements of %s, %zu bytes are left" MAY_BE_CUT, n,
+                           types[type].name, r->n_bytes - r->pos);
         r->pos += n * width;
         if (type == LULL_GGUF_BOOL) st = check_bools(r, *raw, n);
     }
@@ -356,8 +358,8 @@ static lull_status place_tensors(lull_gguf *g, reader *r, uint64_t alignment)
         r->record_name = t->name;
         if (t->offset > data_bytes || t->n_bytes > data_bytes - t->offset)
             return fail_at(r, LULL_ECORRUPT, data_start, "data",
-                           "%zu bytes at %" PRIu64 " from here exceed the file's %zu", t->n_bytes,
-                           t->offset, r->n_bytes);
+                           "%zu bytes at %" PRIu64 " from here exceed the file's %zu" MAY_BE_CUT,
+                           t->n_bytes, t->offset, r->n_bytes);
         t->offset += data_start;
         t->data = r->data + t->offset;
     }
@@ -438,7 +440,7 @@ static lull_status parse(lull_gguf *g, lull_error *err)
     if (n_kv * MIN_KV_BYTES + n_tensors * MIN_TENSOR_BYTES > r->n_bytes - r->pos)
         return fail_at(r, LULL_ECORRUPT, 8, "counts",
                        "%" PRIu64 " tensors and %" PRIu64
-                       " keys do not fit in the file's %zu bytes",
+                       " keys do not fit in the file's %zu bytes" MAY_BE_CUT,
                        n_tensors, n_kv, r->n_bytes);
 
     g->kvs = calloc(n_kv ? n_kv : 1, sizeof *g->kvs);
