@@ -577,6 +577,14 @@ class Errors(Case):
         self.assertEqual(self.warm(self.bpe, "mine", tokens, 200), want)
         catalog.unlink()
         self.assertEqual(self.warm(self.bpe, "mine", tokens, 200), want)
+        # Mended, as verify advises.
+        data = bytearray(whole)
+        data[3 * 4096 + 50] ^= 8
+        segment.write_bytes(data)
+        self.assertIn(b"--re-read -n 0 --sleep", self.lull.run("verify").stdout)
+        self.lull.ok("run", self.bpe, "--wake", "mine", "--re-read", "-n", 0, "--sleep", "mine")
+        self.lull.ok("verify")
+        self.assertEqual(self.warm(self.bpe, "mine", tokens, 200), want)
 
     def test_full_disk(self):
         disk = self.folder / "disk"

@@ -1515,8 +1515,12 @@ static void test_heal(void **state)
     bool has;
     OK(lull_store_has_pages(s, m->keys, 1, &has, &err));
     assert_false(has);
+    size_t n_bad;
+    OK(lull_store_verify(s, NULL, NULL, &n_bad, &err));
+    assert_int_equal(n_bad, 1);
     OK(sleep_made(s, m, "h", -1, &id, &err));
     assert_wakes(s, id, m);
+    assert_clean(s); /* the damaged record is still there, and nobody's */
     lull_store_close(s);
     unmake(m);
 }

@@ -148,7 +148,8 @@ static lull_status verify(const args *a, int *rc, lull_error *err)
     if (r.n_bad == 0)
         puts("all is well");
     else
-        printf("%zu thing%s wrong; `lull run --wake NAME --re-read` reads a damaged state again\n",
+        printf("%zu thing%s wrong; `lull run MODEL --wake NAME --re-read -n 0 --sleep NAME` mends "
+               "a state\n",
                r.n_bad, r.n_bad == 1 ? " is" : "s are");
 done:
     json_decref(r.findings);
