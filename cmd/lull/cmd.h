@@ -42,7 +42,7 @@ typedef enum lull_option_kind {
     LULL_OPT_INT,     /* int64_t *, min..max */
     LULL_OPT_FLOAT,   /* float *, min..max */
     LULL_OPT_STRING,  /* const char **, a view of argv */
-    LULL_OPT_CHOICE,  /* the same; one of the words of arg: "f16|q8" */
+    LULL_OPT_CHOICE,  /* the same; one of the words of arg, "f16|q8", or "" */
     LULL_OPT_STRINGS, /* lull_strings *, once for each time the option is given */
     LULL_OPT_INTS     /* lull_ints *, "1,2,3", each min..max; given again: replaces */
 } lull_option_kind;

@@ -185,7 +185,7 @@ static int take_value(const lull_cli *cli, const lull_option *o, const char *nam
         return -1;
     }
     case LULL_OPT_CHOICE:
-        if (!has_word(o->arg, "|", value, strlen(value)))
+        if (*value && !has_word(o->arg, "|", value, strlen(value)))
             return lull_cli_usage(cli->verb, "%s takes one of %s, not '%s'", name, o->arg, value);
         /* fall through */
     case LULL_OPT_STRING: *(const char **)o->to = value; return -1;
